@@ -1,0 +1,41 @@
+//! Commands on keys of any type: existence, deadlines, renaming, copying, walking.
+
+mod deadline;
+mod existence;
+mod object;
+pub mod transfer;
+mod ttl;
+pub mod walk;
+
+#[cfg(test)]
+mod deadline_model;
+#[cfg(test)]
+pub(super) mod trial;
+
+use super::row::Command;
+
+/// The rows of this group.
+pub const COMMANDS: &[Command] = &[
+    deadline::EXPIRE,
+    deadline::EXPIREAT,
+    deadline::PERSIST,
+    deadline::PEXPIRE,
+    deadline::PEXPIREAT,
+    existence::DEL,
+    existence::EXISTS,
+    existence::TOUCH,
+    existence::TYPE,
+    existence::UNLINK,
+    object::OBJECT,
+    transfer::COPY,
+    transfer::MOVE,
+    transfer::RENAME,
+    transfer::RENAMENX,
+    ttl::EXPIRETIME,
+    ttl::PEXPIRETIME,
+    ttl::PTTL,
+    ttl::TTL,
+    walk::KEYS,
+    walk::RANDOMKEY,
+    walk::SCAN,
+];

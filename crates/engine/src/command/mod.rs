@@ -1,0 +1,20 @@
+//! The command table: one const row per command, the handlers that run on a shard, and what is computed from the rows.
+//!
+//! `row` is the shape of a row. Each group of commands is a folder; its `mod.rs` lists its rows as `COMMANDS`.
+//! `registry` flattens all of them and finds a row by the name a client sent; `keys_of` finds the keys among a command's
+//! arguments.
+
+pub mod connection;
+pub mod key;
+pub mod keys_of;
+mod lookup;
+pub mod registry;
+pub mod row;
+pub mod server;
+pub mod string;
+
+pub use registry::{CommandId, Registry, registry};
+pub use row::{
+    Arg, ArgFlags, ArgKind, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeyHandler,
+    KeySpec, ServerCommand, Spread,
+};

@@ -1,0 +1,60 @@
+//! The errors of commands, with the texts that Redis clients know.
+
+use std::borrow::Cow;
+
+/// Why a command was refused or failed. `Display` gives the text of the reply without the leading `-`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType,
+    #[error("ERR syntax error")]
+    Syntax,
+    #[error("ERR value is not an integer or out of range")]
+    NotInteger,
+    #[error("ERR value is not a valid float")]
+    NotFloat,
+    #[error("ERR no such key")]
+    NoSuchKey,
+    #[error("ERR index out of range")]
+    IndexOutOfRange,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error("ERR string exceeds maximum allowed size (proto-max-bulk-len)")]
+    StringTooLong,
+    #[error("ERR invalid expire time in '{0}' command")]
+    InvalidExpire(&'static str),
+    #[error("ERR increment or decrement would overflow")]
+    IncrementOverflow,
+    #[error("ERR decrement would overflow")]
+    DecrementOverflow,
+    #[error("ERR offset is out of range")]
+    OffsetOutOfRange,
+    #[error("ERR increment would produce NaN or Infinity")]
+    IncrementNotFinite,
+    #[error("ERR DB index is out of range")]
+    DbOutOfRange,
+    #[error("ERR wrong number of arguments for '{0}' command")]
+    WrongArity(Cow<'static, str>),
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
+    /// Any other text, error code included ("ERR …").
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+}
+
+impl CommandError {
+    /// An error with a fixed text.
+    pub const fn text(text: &'static str) -> Self {
+        CommandError::Other(Cow::Borrowed(text))
+    }
+
+    /// The first word of the reply, as `errorstats` counts it.
+    pub fn code(&self) -> &str {
+        match self {
+            CommandError::WrongType => "WRONGTYPE",
+            CommandError::OutOfMemory => "OOM",
+            CommandError::Other(text) => text.split(' ').next().unwrap_or("ERR"),
+            _ => "ERR",
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT: what concerns one connection and needs no other core.
+
+use pinyon_base::DbIndex;
+use pinyon_base::number::parse_i64;
+use pinyon_engine::CommandError;
+use pinyon_resp::{Proto, Writer};
+
+use super::{Call, Result};
+use crate::core::{Core, Io};
+use crate::session::{Session, SessionFlags};
+
+/// The version of Redis whose commands and replies Pinyon follows; clients look at it.
+pub const REDIS_VERSION: &str = "7.2.0";
+
+const WRONG_PASSWORD: CommandError =
+    CommandError::text("WRONGPASS invalid username-password pair or user is disabled.");
+
+pub fn ping(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    if call.args.len() > 2 {
+        return Err(CommandError::WrongArity("ping".into()));
+    }
+    core.reply(io, call.conn, |out| match call.args.len() {
+        1 => out.simple("PONG"),
+        _ => out.bulk(call.args.get(1)),
+    });
+    Ok(())
+}
+
+pub fn echo(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    core.reply(io, call.conn, |out| out.bulk(call.args.get(1)));
+    Ok(())
+}
+
+pub fn quit(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    core.reply(io, call.conn, |out| out.ok());
+    core.close_after_output(io, call.conn);
+    Ok(())
+}
+
+pub fn select(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let db = parse_i64(call.args.get(1)).ok_or(CommandError::NotInteger)?;
+    let db = u16::try_from(db).ok().filter(|&db| db < core.settings.databases).ok_or(CommandError::DbOutOfRange)?;
+    if let Some(session) = core.sessions.get_mut(call.conn) {
+        session.db = DbIndex(db);
+    }
+    core.reply(io, call.conn, |out| out.ok());
+    Ok(())
+}
+
+pub fn reset(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let authenticated = core.settings.password.is_none();
+    let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
+    let monitored = session.flags.contains(SessionFlags::MONITOR);
+    session.reset(authenticated);
+    if monitored {
+        core.monitors.remove(call.conn);
+        core.announce_monitors(io);
+    }
+    core.reply(io, call.conn, |out| out.simple("RESET"));
+    Ok(())
+}
+
+pub fn auth(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let (user, password) = match call.args.len() {
+        2 if core.settings.password.is_none() => {
+            return Err(CommandError::text(
+                "ERR AUTH <password> called without any password configured for the default user. \
+                 Are you sure your configuration is correct?",
+            ));
+        }
+        2 => (&b"default"[..], call.args.get(1)),
+        3 => (call.args.get(1), call.args.get(2)),
+        _ => return Err(CommandError::Syntax),
+    };
+    authenticate(core, call, user, password)?;
+    core.reply(io, call.conn, |out| out.ok());
+    Ok(())
+}
+
+/// Lets the connection in if the pair is right. There is one user, "default".
+fn authenticate(core: &mut Core, call: &Call<'_>, user: &[u8], password: &[u8]) -> Result {
+    let right = match &core.settings.password {
+        None => true,
+        Some(wanted) => same_bytes(wanted.as_bytes(), password),
+    };
+    if user != b"default" || !right {
+        return Err(WRONG_PASSWORD);
+    }
+    if let Some(session) = core.sessions.get_mut(call.conn) {
+        session.flags.insert(SessionFlags::AUTHENTICATED);
+    }
+    Ok(())
+}
+
+/// Compares in a time that does not tell how much of the guess is right.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let mut difference = a.len() ^ b.len();
+    for (i, &byte) in b.iter().enumerate() {
+        difference |= usize::from(a.get(i).copied().unwrap_or(!byte) ^ byte);
+    }
+    difference == 0
+}
+
+/// What HELLO asks for.
+#[derive(Default)]
+struct Hello<'a> {
+    proto: Option<Proto>,
+    auth: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let wanted = hello_options(call)?;
+    if let Some((user, password)) = wanted.auth {
+        authenticate(core, call, user, password)?;
+    }
+    let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
+    if !session.flags.contains(SessionFlags::AUTHENTICATED) {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = wanted.name {
+        session.details.name = name.to_vec();
+    }
+    if let Some(proto) = wanted.proto {
+        session.proto = proto;
+    }
+    let (id, proto) = (session.id, session.proto);
+    core.reply(io, call.conn, |out| greet(out, id, proto));
+    Ok(())
+}
+
+fn hello_options<'a>(call: &Call<'a>) -> std::result::Result<Hello<'a>, CommandError> {
+    let args = call.args;
+    let mut hello = Hello::default();
+    if args.len() > 1 {
+        let version = parse_i64(args.get(1))
+            .ok_or(CommandError::text("ERR Protocol version is not an integer or out of range"))?;
+        hello.proto = match version {
+            2 => Some(Proto::Resp2),
+            3 => Some(Proto::Resp3),
+            _ => return Err(CommandError::text("NOPROTO unsupported protocol version")),
+        };
+    }
+    let mut at = 2;
+    while at < args.len() {
+        let left = args.len() - 1 - at;
+        let option = args.get(at);
+        if option.eq_ignore_ascii_case(b"AUTH") && left >= 2 {
+            hello.auth = Some((args.get(at + 1), args.get(at + 2)));
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && left >= 1 {
+            if !is_printable(args.get(at + 1)) {
+                return Err(CommandError::text(
+                    "ERR Client names cannot contain spaces, newlines or special characters.",
+                ));
+            }
+            hello.name = Some(args.get(at + 1));
+            at += 2;
+        } else {
+            let shown = String::from_utf8_lossy(option).into_owned();
+            return Err(CommandError::Other(format!("ERR Syntax error in HELLO option '{shown}'").into()));
+        }
+    }
+    Ok(hello)
+}
+
+/// Whether a client name or library name has only visible ASCII.
+pub fn is_printable(text: &[u8]) -> bool {
+    text.iter().all(|&byte| (b'!'..=b'~').contains(&byte))
+}
+
+fn greet(out: &mut Writer<'_>, id: u64, proto: Proto) {
+    out.map(7);
+    out.bulk_str("server");
+    out.bulk_str("redis");
+    out.bulk_str("version");
+    out.bulk_str(REDIS_VERSION);
+    out.bulk_str("proto");
+    out.int(if proto == Proto::Resp3 { 3 } else { 2 });
+    out.bulk_str("id");
+    out.int(id as i64);
+    out.bulk_str("mode");
+    out.bulk_str("standalone");
+    out.bulk_str("role");
+    out.bulk_str("master");
+    out.bulk_str("modules");
+    out.array(0);
+}
+
+/// Whether the session may do what only a local connection may ("local" in the enable-* directives).
+pub fn is_local(session: &Session) -> bool {
+    session.details.peer.is_loopback()
+}

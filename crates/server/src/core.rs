@@ -1,0 +1,359 @@
+//! One core of the server: its shard, its connections, and what it has asked of other cores.
+//!
+//! The runtime calls in; every turn ends in `on_turn`, which takes up what the budget left over, sends the batches off,
+//! does a slice of background work and says how long the core may sleep.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use pinyon_engine::keyspace::Shard;
+use pinyon_resp::{Output, Span};
+use pinyon_runtime::{App, ConnId, CoreId, Next, PeerInfo, memory};
+
+use crate::clients::{Monitors, Pause};
+use crate::config::Config;
+use crate::cron::Cron;
+use crate::dispatch::Parsed;
+use crate::exec::Exec;
+use crate::gather::{Gather, Work};
+use crate::hop::Batch;
+use crate::latency::LatencyEvents;
+use crate::multi::Join;
+use crate::session::{Session, SessionFlags};
+use crate::settings::{Gates, Settings};
+use crate::shared::Shared;
+use crate::slab::Slab;
+use crate::slices::{Jobs, Slice};
+use crate::slots::Slots;
+use crate::slowlog::{SlowEntry, SlowLog};
+
+pub type Io = pinyon_runtime::Io<Mail>;
+
+/// What travels between cores.
+pub enum Mail {
+    /// Commands to run; comes back as `Replies`.
+    Batch(Box<Batch>),
+    Replies(Box<Batch>),
+    /// A piece of work; comes back as `Result`.
+    Work { gather: u32, part: u32, work: Work },
+    Result { gather: u32, part: u32, result: Box<dyn Any + Send> },
+    /// A piece of work too big for one go; comes back as `Result`.
+    Slices { gather: u32, part: u32, slice: Slice },
+    /// A command of a client of the receiving core ran slowly on the sending one.
+    Slow(Box<SlowEntry>),
+    /// A line for the monitors that are connected to the receiving core.
+    Monitor(Arc<Vec<u8>>),
+}
+
+/// One core's state. Nothing in it is shared but `shared`, which holds counters and what never changes.
+pub struct Core {
+    pub id: CoreId,
+    /// The number of shards: one per core.
+    pub shards: u16,
+    pub exec: Exec,
+    pub sessions: Sessions,
+    pub config: Arc<Config>,
+    /// The part of the configuration that hot paths look at.
+    pub settings: Settings,
+    pub shared: Arc<Shared>,
+    /// What takes commands off the fast path, for all sessions of this core.
+    pub gates: Gates,
+    pub gathers: Slab<Gather>,
+    pub joins: Slab<Join>,
+    pub slots_pool: Vec<Box<Slots>>,
+    /// Batches and works sent to other cores and not yet answered.
+    pub expecting: usize,
+    pub slowlog: SlowLog,
+    pub latency: LatencyEvents,
+    pub monitors: Monitors,
+    pub pause: Pause,
+    pub cron: Cron,
+    pub jobs: Jobs,
+    /// DEBUG SET-ACTIVE-EXPIRE.
+    pub active_expire: bool,
+    /// The TCP addresses listened on; kept by the core that decides on changes.
+    pub listening: Vec<SocketAddr>,
+    rng: u64,
+    /// Counts turns: a session's budget is per turn.
+    pub turn: u64,
+    /// The batch being filled for each core.
+    pub(crate) open_batches: Vec<Option<Box<Batch>>>,
+    pub(crate) spare_batches: Vec<Box<Batch>>,
+    /// Sessions with input that may run, to be taken up at the end of the turn.
+    pub(crate) ready: Vec<ConnId>,
+    /// Buffers of the dispatcher, kept to spare allocations.
+    pub(crate) spans: Vec<Span>,
+    pub(crate) parsed: Vec<Parsed>,
+    pub(crate) scratch: Output,
+    /// Set by SHUTDOWN or a signal: the core stops once its output has left.
+    pub stopping: bool,
+}
+
+impl Core {
+    /// The core `id` of a server configured as `config`.
+    pub fn new(id: CoreId, config: Arc<Config>, shared: Arc<Shared>) -> Core {
+        let settings = Settings::new(&config);
+        let shard = Shard::new(settings.shard_config(&config, &shared, id));
+        let shards = shared.shards;
+        let rng = shared.rng_seed.wrapping_mul(u64::from(id.0) + 1) | 1;
+        let listening = shared.addresses.clone();
+        let mut core = Core {
+            id,
+            shards,
+            exec: Exec::new(shard),
+            sessions: Sessions::default(),
+            config: config.clone(),
+            settings,
+            shared,
+            gates: Gates::empty(),
+            gathers: Slab::default(),
+            joins: Slab::default(),
+            slots_pool: Vec::new(),
+            expecting: 0,
+            slowlog: SlowLog::default(),
+            latency: LatencyEvents::default(),
+            monitors: Monitors::default(),
+            pause: Pause::default(),
+            cron: Cron::default(),
+            jobs: Jobs::default(),
+            active_expire: true,
+            listening,
+            rng,
+            turn: 0,
+            open_batches: (0..shards).map(|_| None).collect(),
+            spare_batches: Vec::new(),
+            ready: Vec::new(),
+            spans: Vec::new(),
+            parsed: Vec::new(),
+            scratch: Output::default(),
+            stopping: false,
+        };
+        core.apply_config(config);
+        core
+    }
+
+    /// Takes over a configuration; an older one than the present is ignored.
+    pub fn apply_config(&mut self, config: Arc<Config>) {
+        if config.version < self.config.version {
+            return;
+        }
+        let had_password = self.settings.password.is_some();
+        self.settings = Settings::new(&config);
+        let mut shard_config = self.settings.shard_config(&config, &self.shared, self.id);
+        shard_config.active_expire = self.active_expire;
+        self.exec.shard.reconfigure(&shard_config);
+        self.exec.tracking = self.settings.latency_tracking;
+        self.exec.watch_ns = self.settings.watch_ns;
+        self.exec.maxmemory = self.settings.maxmemory;
+        self.slowlog.set_capacity(self.settings.slowlog_max_len);
+        self.config = config;
+        if had_password && self.settings.password.is_none() {
+            self.sessions.iter_mut().for_each(|session| session.flags.insert(SessionFlags::AUTHENTICATED));
+        }
+        if self.settings.maxmemory_clients == 0 {
+            self.forget_client_memory();
+        }
+        if !self.sessions.is_empty() {
+            self.cron.replan(&self.settings);
+        }
+    }
+
+    /// A random number below `bound` (0 for a bound of 0).
+    pub fn random_below(&mut self, bound: usize) -> usize {
+        // xorshift64*: enough for a fair choice between shards.
+        self.rng ^= self.rng >> 12;
+        self.rng ^= self.rng << 25;
+        self.rng ^= self.rng >> 27;
+        let number = self.rng.wrapping_mul(0x2545_F491_4F6C_DD1D);
+        ((u128::from(number) * bound as u128) >> 64) as usize
+    }
+
+    /// Marks a session whose input may run; it is taken up before the turn ends.
+    pub fn mark_ready(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn)
+            && session.pending_len() > 0
+            && !session.flags.contains(SessionFlags::READY)
+        {
+            session.flags.insert(SessionFlags::READY);
+            self.ready.push(conn);
+        }
+    }
+
+    /// Closes a connection whose client will send no more, once everything it sent is answered.
+    pub(crate) fn finish_eof(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get(conn)
+            && session.flags.contains(SessionFlags::EOF)
+            && !session.flags.intersects(SessionFlags::READY | SessionFlags::BLOCKED | SessionFlags::PAUSED)
+            && session.slots.is_none()
+        {
+            self.close_after_output(io, conn);
+        }
+    }
+
+    /// Closes a connection at once, unsent output included.
+    pub fn kill(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            if !session.flags.contains(SessionFlags::KILLED) {
+                self.shared.disconnected();
+            }
+            session.flags.insert(SessionFlags::CLOSING | SessionFlags::KILLED);
+            io.close(conn);
+        }
+    }
+
+    /// Closes a connection once what was written to it has left.
+    pub fn close_after_output(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.flags.insert(SessionFlags::CLOSING);
+            // While replies wait for other cores, the last of them closes it.
+            if session.slots.is_none() {
+                io.close_after_output(conn);
+            }
+        }
+    }
+}
+
+impl App for Core {
+    type Mail = Mail;
+
+    fn on_start(&mut self, _io: &mut Io) {
+        self.shared.note_startup(memory::used_bytes());
+    }
+
+    fn on_open(&mut self, io: &mut Io, conn: ConnId, peer: &PeerInfo) {
+        if let Some(refusal) = self.refusal(peer) {
+            self.exec.stats.connections_rejected += 1;
+            if let Some(out) = io.output(conn) {
+                out.bytes_mut().extend_from_slice(refusal);
+            }
+            io.close_after_output(conn);
+            return;
+        }
+        self.exec.stats.connections_received += 1;
+        let id = self.shared.connected();
+        let session = Session::new(conn, id, peer.clone(), io.now_ms(), self.settings.password.is_none());
+        self.sessions.insert(session);
+        self.cron.wake(&self.settings);
+    }
+
+    fn on_data(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) {
+        self.take_input(io, conn, data);
+    }
+
+    fn on_eof(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.flags.insert(SessionFlags::EOF);
+        }
+        self.finish_eof(io, conn);
+    }
+
+    fn on_close(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.remove(conn) {
+            if !session.flags.contains(SessionFlags::KILLED) {
+                self.shared.disconnected();
+            }
+            if session.flags.contains(SessionFlags::MONITOR) {
+                self.monitors.remove(conn);
+                self.announce_monitors(io);
+            }
+            if let Some(mut slots) = session.slots {
+                slots.clear();
+                self.slots_pool.push(slots);
+            }
+        }
+    }
+
+    fn on_mail(&mut self, io: &mut Io, from: CoreId, mail: Mail) {
+        match mail {
+            Mail::Batch(batch) => self.run_batch(io, from, batch),
+            Mail::Replies(batch) => self.take_replies(io, batch),
+            Mail::Work { gather, part, work } => {
+                let result = work(self, io);
+                io.mail(from, Mail::Result { gather, part, result });
+            }
+            Mail::Result { gather, part, result } => {
+                self.expecting -= 1;
+                self.gathered(io, gather, part, result);
+            }
+            Mail::Slices { gather, part, slice } => self.start_job(io, from, gather, part, slice),
+            Mail::Slow(entry) => self.record_slow(*entry),
+            Mail::Monitor(line) => self.monitors.show(io, &line),
+        }
+    }
+
+    fn on_signal(&mut self, io: &mut Io, signal: i32) {
+        tracing::warn!("Received signal {signal}, scheduling shutdown...");
+        self.shut_down_all(io);
+    }
+
+    fn on_turn(&mut self, io: &mut Io) -> Next {
+        self.run_ready(io);
+        self.turn += 1;
+        self.flush_hops(io);
+        let more = self.background(io) || !self.ready.is_empty();
+        if self.stopping {
+            return Next::Stop;
+        }
+        if more {
+            return Next::Again;
+        }
+        Next::Sleep { until: self.wake_at_us(io), expecting: self.expecting > 0 }
+    }
+}
+
+/// The sessions of one core, by connection.
+#[derive(Default)]
+pub struct Sessions {
+    items: Vec<Option<Box<Session>>>,
+    len: usize,
+}
+
+impl Sessions {
+    pub fn insert(&mut self, session: Session) {
+        let index = session.conn.index as usize;
+        if self.items.len() <= index {
+            self.items.resize_with(index + 1, || None);
+        }
+        self.items[index] = Some(Box::new(session));
+        self.len += 1;
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        match self.items.get_mut(conn.index as usize) {
+            Some(Some(session)) if session.conn == conn => Some(session),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    pub fn get(&self, conn: ConnId) -> Option<&Session> {
+        match self.items.get(conn.index as usize) {
+            Some(Some(session)) if session.conn == conn => Some(session),
+            _ => None,
+        }
+    }
+
+    pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {
+        self.get(conn)?;
+        self.len -= 1;
+        self.items[conn.index as usize].take()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.items.iter().flatten().map(|session| &**session)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.items.iter_mut().flatten().map(|session| &mut **session)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}

@@ -1,0 +1,143 @@
+//! What a core does besides answering: expiry, deferred frees, samples for INFO, looking after sessions. All of it in
+//! slices, and none of it while there is nothing to do: an idle server does not wake.
+
+use pinyon_base::Millis;
+use pinyon_runtime::memory;
+
+use crate::core::{Core, Io};
+use crate::settings::Settings;
+
+/// Expired keys removed and steps of deferred work done in one turn. A slice stays well under 100 µs.
+const EXPIRE_BUDGET: usize = 128;
+const BACKGROUND_BUDGET: usize = 256;
+/// Sessions are looked after this often while that is needed, and this often while their memory is limited, in µs.
+const TEND_US: u64 = 1_000_000;
+const TEND_MEMORY_US: u64 = 100_000;
+/// Samples of the rates in INFO are this far apart, in µs, and this many are averaged.
+const SAMPLE_US: u64 = 100_000;
+const SAMPLES: usize = 16;
+
+/// When what is due.
+#[derive(Default)]
+pub struct Cron {
+    /// Monotonic µs; 0 = not planned.
+    tend_at_us: u64,
+    pub rates: Rates,
+}
+
+impl Cron {
+    /// A session has come: plan to look after it if the configuration asks for that.
+    pub fn wake(&mut self, settings: &Settings) {
+        if self.tend_at_us == 0 && (settings.timeout_ms != 0 || settings.output_limited || settings.maxmemory_clients != 0) {
+            self.tend_at_us = 1;
+        }
+    }
+
+    /// The configuration has changed: what it asks for now begins at once.
+    pub fn replan(&mut self, settings: &Settings) {
+        self.tend_at_us = 0;
+        self.wake(settings);
+    }
+}
+
+/// Commands and bytes per second, sampled while there is traffic.
+#[derive(Default)]
+pub struct Rates {
+    sample_at_us: u64,
+    last_us: u64,
+    last: [u64; 3],
+    samples: [[u64; 3]; SAMPLES],
+    next: usize,
+}
+
+impl Rates {
+    /// Takes a sample if one is due. `totals`: commands, bytes in, bytes out.
+    fn sample(&mut self, now_us: u64, totals: [u64; 3]) {
+        if totals == self.last {
+            // Nothing happened. Once all samples say so, sampling sleeps until something does.
+            if self.samples == [[0; 3]; SAMPLES] {
+                self.sample_at_us = 0;
+                self.last_us = now_us;
+                return;
+            }
+        } else if self.sample_at_us == 0 {
+            self.sample_at_us = now_us + SAMPLE_US;
+            self.last_us = now_us;
+            return;
+        }
+        if now_us < self.sample_at_us {
+            return;
+        }
+        let elapsed = (now_us - self.last_us).max(1);
+        let sample = std::array::from_fn(|i| (totals[i] - self.last[i].min(totals[i])) * 1_000_000 / elapsed);
+        self.samples[self.next] = sample;
+        self.next = (self.next + 1) % SAMPLES;
+        self.last = totals;
+        self.last_us = now_us;
+        self.sample_at_us = now_us + SAMPLE_US;
+    }
+
+    /// Per second: commands, bytes in, bytes out.
+    pub fn per_second(&self) -> [u64; 3] {
+        std::array::from_fn(|i| self.samples.iter().map(|sample| sample[i]).sum::<u64>() / SAMPLES as u64)
+    }
+
+    /// Starts over (CONFIG RESETSTAT).
+    pub fn reset(&mut self) {
+        *self = Rates::default();
+    }
+}
+
+impl Core {
+    /// The turn's slice of background work. True: there is more that should not wait.
+    pub(crate) fn background(&mut self, io: &mut Io) -> bool {
+        let now = Millis(io.now_ms());
+        self.exec.shard.begin_turn(now);
+        let mut more = false;
+        if self.exec.shard.next_deadline().is_some_and(|due| due <= now) {
+            let before = self.exec.shard.stats().expired;
+            more |= self.exec.shard.expire_slice(now, EXPIRE_BUDGET, &mut |_, _| {});
+            self.exec.stats.dirty += self.exec.shard.stats().expired - before;
+        }
+        more |= self.exec.shard.background_slice(BACKGROUND_BUDGET);
+        more |= self.job_slice(io);
+        if self.exec.maxmemory != 0 {
+            more |= self.evict_slice();
+        }
+        let traffic = io.stats();
+        let totals = [self.exec.stats.commands_processed, traffic.recv_bytes, traffic.sent_bytes];
+        self.cron.rates.sample(io.now_us(), totals);
+        if self.pause.until_ms != 0 && io.now_ms() >= self.pause.until_ms {
+            self.set_pause(0, false);
+            more = true;
+        }
+        if self.cron.tend_at_us != 0 && io.now_us() >= self.cron.tend_at_us {
+            self.tend_sessions(io);
+            self.limit_client_memory(io);
+            let gap_us = if self.settings.maxmemory_clients == 0 { TEND_US } else { TEND_MEMORY_US };
+            self.cron.tend_at_us = if self.sessions.is_empty() { 0 } else { io.now_us() + gap_us };
+        }
+        more
+    }
+
+    /// Evicts a few keys while memory is above the limit. True: still above, and it helps.
+    fn evict_slice(&mut self) -> bool {
+        const EVICTIONS_PER_TURN: usize = 32;
+        for _ in 0..EVICTIONS_PER_TURN {
+            if memory::used_bytes() <= self.exec.maxmemory || !self.exec.evict_one() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// When the core must wake without an event, in monotonic µs.
+    pub(crate) fn wake_at_us(&self, io: &Io) -> Option<u64> {
+        let from_ms = |at_ms: i64| io.now_us() + (at_ms - io.now_ms()).max(0) as u64 * 1000;
+        let expiry = self.exec.shard.next_deadline().map(|due| from_ms(due.0));
+        let pause = (self.pause.until_ms != 0).then(|| from_ms(self.pause.until_ms));
+        let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
+        let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
+        [expiry, pause, tend, sample].into_iter().flatten().min()
+    }
+}

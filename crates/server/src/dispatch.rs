@@ -1,0 +1,669 @@
+//! From bytes to commands to the place where they run. This is the one place that decides: known command, arity,
+//! authentication, pauses, and which core owns the keys.
+//!
+//! ```text
+//! take_input ─▶ run_input: parse a pipeline ─▶ prefetch its buckets, then its entries ─▶ dispatch one by one
+//!                                                            ┌─ this shard: exec.run
+//! dispatch ─▶ gates ─▶ by the row's handler ─────────────────┼─ another shard: the open batch of that core (hop.rs)
+//!                                                            ├─ several shards: multi.rs
+//!                                                            └─ the server's own: commands/
+//! ```
+
+use pinyon_base::{shard_of, slot_of};
+use pinyon_engine::command::keys_of::KeyPlan;
+use pinyon_engine::command::registry::{CommandId, registry};
+use pinyon_engine::command::row::{Command, Flags, Handler};
+use pinyon_resp::{Args, Limits, Parse, Parser, ProtocolError, Span, Writer};
+use pinyon_runtime::ConnId;
+
+use crate::commands::{self, Call};
+use crate::core::{Core, Io};
+use crate::exec::Run;
+use crate::hop::Origin;
+use crate::session::SessionFlags;
+
+/// A command of the pipeline at hand, parsed and not yet run.
+#[derive(Clone, Copy)]
+pub struct Parsed {
+    /// Where its bytes start and end in the input.
+    start: u32,
+    end: u32,
+    spans_start: u32,
+    spans_end: u32,
+    /// None: no such command.
+    id: Option<CommandId>,
+    /// The core that owns its first key; this one for a command without keys.
+    owner: u16,
+    /// The hash of its first key.
+    hash: u64,
+}
+
+/// Commands parsed ahead of execution, so that their buckets can be prefetched together.
+const PARSE_AHEAD: usize = 32;
+/// Commands that one connection may run in one turn.
+const COMMANDS_PER_TURN: u32 = 512;
+/// Receiving stops while this much input waits, in bytes, and goes on when it has been run.
+const PENDING_BYTES_MAX: usize = 1 << 20;
+
+/// What became of a piece of input.
+enum Progress {
+    /// All complete commands ran; at least `need` bytes belong to the one that is not complete.
+    Starved { need: usize },
+    /// The session may not run further now (budget, promise, pause, close).
+    Stopped,
+}
+
+impl Core {
+    /// Takes bytes received for `conn` and runs what may run.
+    pub fn take_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) {
+        let now_ms = io.now_ms();
+        let turn = self.turn;
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        session.input_bytes += data.len() as u64;
+        session.last_active_ms = now_ms;
+        session.new_turn(turn);
+        if session.pending_len() > 0 || !session.may_run() {
+            let waiting = session.flags.contains(SessionFlags::READY) || !session.may_run();
+            session.pending.extend_from_slice(data);
+            if waiting {
+                self.throttle(io, conn);
+            } else {
+                self.run_pending(io, conn);
+            }
+            return;
+        }
+        let (consumed, progress) = self.run_input(io, conn, data);
+        self.keep_rest(io, conn, &data[consumed..], progress);
+    }
+
+    /// Takes up the sessions that had input left over.
+    pub(crate) fn run_ready(&mut self, io: &mut Io) {
+        let turn = self.turn;
+        for conn in std::mem::take(&mut self.ready) {
+            if let Some(session) = self.sessions.get_mut(conn) {
+                session.flags.remove(SessionFlags::READY);
+                session.new_turn(turn);
+                if session.may_run() {
+                    self.run_pending(io, conn);
+                    self.finish_eof(io, conn);
+                }
+            }
+        }
+    }
+
+    /// Runs what waits in the session's own buffer.
+    fn run_pending(&mut self, io: &mut Io, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let buffer = std::mem::take(&mut session.pending);
+        let start = std::mem::take(&mut session.pending_start);
+        let (consumed, progress) = self.run_input(io, conn, &buffer[start..]);
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        debug_assert!(session.pending.is_empty(), "input arrives between turns of a session only");
+        let at = start + consumed;
+        if at < buffer.len() && !session.flags.contains(SessionFlags::CLOSING) {
+            session.pending = buffer;
+            session.pending_start = at;
+            if at >= session.pending.len() / 2 {
+                session.pending.drain(..at);
+                session.pending_start = 0;
+            }
+            self.after_rest(io, conn, progress);
+        } else {
+            self.unthrottle(io, conn);
+        }
+    }
+
+    fn keep_rest(&mut self, io: &mut Io, conn: ConnId, rest: &[u8], progress: Progress) {
+        if rest.is_empty() {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.flags.contains(SessionFlags::CLOSING) {
+            return;
+        }
+        session.pending.extend_from_slice(rest);
+        self.after_rest(io, conn, progress);
+    }
+
+    /// What follows when input is left over: more must come, or it runs in a later turn.
+    fn after_rest(&mut self, io: &mut Io, conn: ConnId, progress: Progress) {
+        let limit = self.settings.query_buffer_max;
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        match progress {
+            Progress::Starved { need } => {
+                // Room for what was announced, but no more at once than has already come: a length is only a claim.
+                let room = need.saturating_sub(session.pending_len()).min(session.pending_len().max(RESERVE_BYTES));
+                session.pending.reserve(room);
+                self.unthrottle(io, conn);
+            }
+            Progress::Stopped => {
+                if session.may_run() {
+                    self.mark_ready(conn);
+                }
+                self.throttle(io, conn);
+            }
+        }
+        let Some(session) = self.sessions.get(conn) else { return };
+        if session.pending_len() > limit {
+            self.exec.stats.query_buffer_disconnections += 1;
+            tracing::warn!("Closing client {} that reached max query buffer length", session.id);
+            self.kill(io, conn);
+        }
+    }
+
+    /// Stops receiving while much input waits; the kernel's buffers then slow the sender down.
+    fn throttle(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn)
+            && session.pending_len() > PENDING_BYTES_MAX
+            && !session.flags.contains(SessionFlags::THROTTLED)
+        {
+            session.flags.insert(SessionFlags::THROTTLED);
+            io.pause(conn);
+        }
+    }
+
+    fn unthrottle(&mut self, io: &mut Io, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn)
+            && session.flags.contains(SessionFlags::THROTTLED)
+        {
+            session.flags.remove(SessionFlags::THROTTLED);
+            io.resume(conn);
+        }
+    }
+
+    /// Runs the complete commands at the front of `data`, within the session's budget. Gives the bytes used up.
+    fn run_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) -> (usize, Progress) {
+        let mut parsed = std::mem::take(&mut self.parsed);
+        let mut spans = std::mem::take(&mut self.spans);
+        let result = self.run_pipelines(io, conn, data, &mut parsed, &mut spans);
+        self.parsed = parsed;
+        self.spans = spans;
+        self.check_output(io, conn);
+        result
+    }
+
+    fn run_pipelines(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        data: &[u8],
+        parsed: &mut Vec<Parsed>,
+        spans: &mut Vec<Span>,
+    ) -> (usize, Progress) {
+        let mut at = 0;
+        let mut resumed = true;
+        loop {
+            let Some(session) = self.sessions.get_mut(conn) else { return (at, Progress::Stopped) };
+            if !session.may_run() || session.turn_commands >= COMMANDS_PER_TURN {
+                return (at, Progress::Stopped);
+            }
+            let authenticated = session.flags.contains(SessionFlags::AUTHENTICATED);
+            let limits = self.settings.limits(authenticated);
+            let ahead = if authenticated { PARSE_AHEAD } else { 1 };
+            spans.clear();
+            if resumed {
+                spans.append(&mut session.partial);
+                resumed = false;
+            }
+            let mut parser = std::mem::take(&mut session.parser);
+            let (end, stop) = parse_ahead(&mut parser, data, at, &limits, ahead, parsed, spans);
+            session.turn_commands += parsed.len() as u32;
+            if parsed.is_empty() {
+                return match stop {
+                    Stop::Incomplete { need } => {
+                        session.parser = parser;
+                        session.partial.append(spans);
+                        (end, Progress::Starved { need })
+                    }
+                    Stop::Inline { consumed, args } => {
+                        session.turn_commands += 1;
+                        at = end + consumed;
+                        self.run_inline(io, conn, &args);
+                        continue;
+                    }
+                    Stop::Error(error) => {
+                        self.protocol_error(io, conn, &error);
+                        (data.len(), Progress::Stopped)
+                    }
+                    Stop::Full => continue,
+                };
+            }
+            if let Stop::Incomplete { .. } = stop {
+                // The rest is parsed again after this pipeline has run: its partial spans would be in the way.
+                parser = Parser::default();
+            }
+            session.parser = if matches!(stop, Stop::Error(_)) { Parser::default() } else { parser };
+            self.look_up(conn, data, parsed, spans);
+            match self.run_parsed(io, conn, data, parsed, spans) {
+                Some(stopped_at) => return (stopped_at, Progress::Stopped),
+                None => at = parsed.last().map_or(end, |last| last.end as usize),
+            }
+        }
+    }
+
+    /// Finds the rows and owners of a pipeline's commands and prefetches what its local ones will touch.
+    fn look_up(&mut self, conn: ConnId, data: &[u8], parsed: &mut [Parsed], spans: &[Span]) {
+        let registry = registry();
+        let Some(session) = self.sessions.get(conn) else { return };
+        let db = session.db;
+        let prefetch = parsed.len() > 1;
+        for command in parsed.iter_mut() {
+            let args = arguments(data, spans, command);
+            command.id = registry.find(args.get(0));
+            let Some(id) = command.id else { continue };
+            let position = usize::from(first_key(&registry.entry(id).keys));
+            if position == 0 || position >= args.len() {
+                continue;
+            }
+            let key = args.get(position);
+            command.hash = self.exec.shard.hash(key);
+            command.owner = if self.shards == 1 { 0 } else { shard_of(slot_of(key), self.shards).0 };
+            if prefetch && command.owner == self.id.0 {
+                self.exec.shard.prefetch_bucket(db, command.hash);
+            }
+        }
+        if prefetch {
+            for command in parsed.iter().filter(|command| command.owner == self.id.0 && command.hash != 0) {
+                self.exec.shard.prefetch_entry(db, command.hash);
+            }
+        }
+    }
+
+    /// Runs a pipeline's commands in order. Gives the place in the input where it had to stop, if it had to.
+    fn run_parsed(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        data: &[u8],
+        parsed: &[Parsed],
+        spans: &[Span],
+    ) -> Option<usize> {
+        self.exec.start(io.now_ms());
+        for (index, command) in parsed.iter().enumerate() {
+            let args = arguments(data, spans, command);
+            if self.run_fast(io, conn, command, args) {
+                continue;
+            }
+            match self.dispatch(io, conn, command, args) {
+                Outcome::Done => {}
+                Outcome::Postponed => {
+                    return Some(command.start as usize);
+                }
+            }
+            let may_run = self.sessions.get(conn).is_some_and(|session| session.may_run());
+            if !may_run && index + 1 < parsed.len() {
+                return Some(command.end as usize);
+            }
+        }
+        None
+    }
+
+    /// The short way of a command with one key and nothing special about it. False: take the long way.
+    #[inline]
+    fn run_fast(&mut self, io: &mut Io, conn: ConnId, command: &Parsed, args: Args<'_>) -> bool {
+        let Some(id) = command.id else { return false };
+        let entry = registry().entry(id);
+        let Handler::Shard(handler) = entry.row.handler else { return false };
+        if !self.gates.is_empty() || !entry.arity_ok(args.len()) || command.owner == NO_KEY {
+            return false;
+        }
+        let Some(session) = self.sessions.get_mut(conn) else { return false };
+        if session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED {
+            return false;
+        }
+        session.commands += 1;
+        session.last_command = Some(id);
+        let no_touch = session.flags.contains(SessionFlags::NO_TOUCH);
+        if command.owner != self.id.0 {
+            let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
+            let origin = Origin::Slot { conn, seq: slots.reserve() };
+            let head = session.head(origin, id, command.hash);
+            self.hop(io, command.owner, head, args.iter());
+            return true;
+        }
+        let run = Run {
+            command: id,
+            flags: entry.row.flags,
+            handler,
+            db: session.db,
+            proto: session.proto,
+            no_touch,
+            key_at: first_key(&entry.keys),
+            hash: command.hash,
+            counts: true,
+        };
+        let ns = match &mut session.slots {
+            None => match io.output(conn) {
+                Some(out) => self.exec.run(run, args, out),
+                None => return true,
+            },
+            Some(slots) => {
+                let ns = self.exec.run(run, args, &mut self.scratch);
+                slots.push(&mut self.scratch);
+                ns
+            }
+        };
+        if ns >= self.exec.watch_ns {
+            self.was_slow(io, conn, id, args, ns);
+        }
+        true
+    }
+
+    /// Runs one command, whatever it is.
+    fn dispatch(&mut self, io: &mut Io, conn: ConnId, command: &Parsed, args: Args<'_>) -> Outcome {
+        let Some(session) = self.sessions.get_mut(conn) else { return Outcome::Done };
+        let Some(id) = command.id else {
+            session.begin_command(None);
+            self.refuse(io, conn, None, &unknown_command(args));
+            self.end_command(conn);
+            return Outcome::Done;
+        };
+        let (id, row) = match resolve(id, args) {
+            Ok(found) => found,
+            Err(text) => {
+                session.begin_command(Some(id));
+                self.refuse(io, conn, Some(id), &text);
+                self.end_command(conn);
+                return Outcome::Done;
+            }
+        };
+        if self.pause.holds(row, io.now_ms()) {
+            session.flags.insert(SessionFlags::PAUSED);
+            self.pause.postponed(conn);
+            return Outcome::Postponed;
+        }
+        session.begin_command(Some(id));
+        match self.gate(conn, id, row, args) {
+            Ok(()) => self.carry_out(io, conn, id, row, command, args),
+            Err(text) => self.refuse(io, conn, Some(id), &text),
+        }
+        self.end_command(conn);
+        Outcome::Done
+    }
+
+    /// Whether the command may run at all; otherwise the error's text.
+    fn gate(&self, conn: ConnId, id: CommandId, row: &Command, args: Args<'_>) -> Result<(), String> {
+        if !registry().entry(id).arity_ok(args.len()) {
+            return Err(format!("ERR wrong number of arguments for '{}' command", registry().full_name(id)));
+        }
+        let authenticated = self.sessions.get(conn).is_some_and(|s| s.flags.contains(SessionFlags::AUTHENTICATED));
+        if !authenticated && !row.flags.contains(Flags::NO_AUTH) {
+            return Err("NOAUTH Authentication required.".to_owned());
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, io: &mut Io, conn: ConnId, id: CommandId, row: &'static Command, command: &Parsed, args: Args<'_>) {
+        if self.gates.contains(crate::settings::Gates::MONITORS) && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+            self.feed_monitors(io, conn, args);
+        }
+        self.exec.start(io.now_ms());
+        let ns = match row.handler {
+            Handler::Shard(handler) => {
+                // A subcommand's key was not looked up with its container.
+                let (owner, hash) = match usize::from(first_key(&registry().entry(id).keys)) {
+                    position if position > 0 && position < args.len() => {
+                        let key = args.get(position);
+                        (self.owner(key), self.exec.shard.hash(key))
+                    }
+                    _ => (self.id.0, command.hash),
+                };
+                self.run_or_hop(io, conn, id, row, handler, owner, hash, args)
+            }
+            Handler::Spread(spread, handler) => match self.single_owner(id, args) {
+                Some(owner) => self.run_or_hop(io, conn, id, row, handler, owner, command.hash, args),
+                None => {
+                    self.run_spread(io, conn, id, spread, handler, args);
+                    self.exec.finish(id)
+                }
+            },
+            Handler::Server(server) => {
+                let call = Call { conn, id, args };
+                if let Err(error) = commands::run(self, io, server, &call) {
+                    self.exec.stats.commands[id.0 as usize].failed += 1;
+                    self.exec.stats.error(error.code());
+                    self.reply(io, conn, |out| out.error(&error.to_string()));
+                }
+                self.exec.finish(id)
+            }
+            Handler::Container => unreachable!("resolve gives the subcommand or an error"),
+        };
+        if ns >= self.exec.watch_ns && !row.flags.contains(Flags::SKIP_SLOWLOG) {
+            self.was_slow(io, conn, id, args, ns);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run_or_hop(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        id: CommandId,
+        row: &'static Command,
+        handler: pinyon_engine::command::row::KeyHandler,
+        owner: u16,
+        hash: u64,
+        args: Args<'_>,
+    ) -> u64 {
+        let Some(session) = self.sessions.get_mut(conn) else { return 0 };
+        let silent = session.is_silent();
+        if owner != self.id.0 {
+            let origin = if silent {
+                Origin::Nobody
+            } else {
+                let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
+                Origin::Slot { conn, seq: slots.reserve() }
+            };
+            let head = session.head(origin, id, hash);
+            self.hop(io, owner, head, args.iter());
+            return 0;
+        }
+        let no_touch = session.flags.contains(SessionFlags::NO_TOUCH);
+        let run = Run {
+            command: id,
+            flags: row.flags,
+            handler,
+            db: session.db,
+            proto: session.proto,
+            no_touch,
+            key_at: first_key(&registry().entry(id).keys),
+            hash,
+            counts: true,
+        };
+        let mut reply = std::mem::take(&mut self.scratch);
+        let ns = self.exec.run(run, args, &mut reply);
+        self.deliver(io, conn, &mut reply);
+        self.scratch = reply;
+        ns
+    }
+
+    /// Writes a reply of `conn`, behind those that it still waits for. Silent when CLIENT REPLY says so.
+    pub fn reply(&mut self, io: &mut Io, conn: ConnId, write: impl FnOnce(&mut Writer<'_>)) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let proto = session.proto;
+        let mut reply = std::mem::take(&mut self.scratch);
+        write(&mut Writer { out: &mut reply, proto });
+        self.deliver(io, conn, &mut reply);
+        self.scratch = reply;
+    }
+
+    fn deliver(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output) {
+        let Some(session) = self.sessions.get_mut(conn) else {
+            reply.clear();
+            return;
+        };
+        if session.is_silent() {
+            reply.clear();
+            return;
+        }
+        match &mut session.slots {
+            Some(slots) => slots.push(reply),
+            None => match io.output(conn) {
+                Some(out) => out.append(reply),
+                None => reply.clear(),
+            },
+        }
+    }
+
+    /// Answers with an error before execution, and counts it.
+    fn refuse(&mut self, io: &mut Io, conn: ConnId, id: Option<CommandId>, text: &str) {
+        if let Some(id) = id {
+            self.exec.stats.commands[id.0 as usize].rejected += 1;
+        }
+        self.exec.stats.error(text.split(' ').next().unwrap_or("ERR"));
+        self.reply(io, conn, |out| out.error(text));
+    }
+
+    fn end_command(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.flags.remove(SessionFlags::REPLY_SKIP);
+        }
+    }
+
+    #[cold]
+    fn run_inline(&mut self, io: &mut Io, conn: ConnId, args: &[Vec<u8>]) {
+        let mut bytes = Vec::new();
+        let mut spans = Vec::new();
+        for arg in args {
+            spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
+            bytes.extend_from_slice(arg);
+        }
+        let mut parsed = [Parsed::new(0, bytes.len(), 0, spans.len())];
+        self.look_up(conn, &bytes, &mut parsed, &spans);
+        self.run_parsed(io, conn, &bytes, &parsed, &spans);
+    }
+
+    #[cold]
+    fn protocol_error(&mut self, io: &mut Io, conn: ConnId, error: &ProtocolError) {
+        self.exec.stats.protocol_errors += 1;
+        self.exec.stats.error("ERR");
+        let text = format!("ERR {}", error.message());
+        self.reply(io, conn, |out| out.error(&text));
+        self.close_after_output(io, conn);
+    }
+}
+
+/// What became of one command.
+enum Outcome {
+    Done,
+    /// Must be run again later, from its first byte (CLIENT PAUSE).
+    Postponed,
+}
+
+/// Why parsing ahead ended.
+enum Stop {
+    /// Enough for now.
+    Full,
+    Incomplete { need: usize },
+    Inline { consumed: usize, args: Vec<Vec<u8>> },
+    Error(ProtocolError),
+}
+
+/// At the start of a big argument: how much room is made ahead of its arrival.
+const RESERVE_BYTES: usize = 1 << 20;
+
+/// Parses up to `ahead` commands from `data[at..]`. Gives where the unparsed rest starts.
+fn parse_ahead(
+    parser: &mut Parser,
+    data: &[u8],
+    mut at: usize,
+    limits: &Limits,
+    ahead: usize,
+    parsed: &mut Vec<Parsed>,
+    spans: &mut Vec<Span>,
+) -> (usize, Stop) {
+    parsed.clear();
+    let mut spans_start = 0;
+    while parsed.len() < ahead {
+        if at == data.len() {
+            return (at, Stop::Incomplete { need: 0 });
+        }
+        match parser.parse(&data[at..], limits, spans) {
+            Ok(Parse::Command { consumed }) => {
+                parsed.push(Parsed::new(at, at + consumed, spans_start, spans.len()));
+                spans_start = spans.len();
+                at += consumed;
+            }
+            Ok(Parse::Nothing { consumed }) => at += consumed,
+            Ok(Parse::Inline { consumed, args }) => return (at, Stop::Inline { consumed, args }),
+            Ok(Parse::Incomplete { need }) => return (at, Stop::Incomplete { need }),
+            Err(error) => return (at, Stop::Error(error)),
+        }
+    }
+    (at, Stop::Full)
+}
+
+impl Parsed {
+    fn new(start: usize, end: usize, spans_start: usize, spans_end: usize) -> Parsed {
+        Parsed {
+            start: start as u32,
+            end: end as u32,
+            spans_start: spans_start as u32,
+            spans_end: spans_end as u32,
+            id: None,
+            owner: NO_KEY,
+            hash: 0,
+        }
+    }
+}
+
+/// The owner of a command without a key.
+const NO_KEY: u16 = u16::MAX;
+
+#[inline]
+fn arguments<'a>(data: &'a [u8], spans: &'a [Span], command: &Parsed) -> Args<'a> {
+    Args {
+        bytes: &data[command.start as usize..command.end as usize],
+        spans: &spans[command.spans_start as usize..command.spans_end as usize],
+    }
+}
+
+/// The position of the first key, where it does not depend on the arguments; else 0.
+#[inline]
+pub fn first_key(plan: &KeyPlan) -> u16 {
+    match *plan {
+        KeyPlan::One(first) | KeyPlan::Range { first, .. } => first,
+        KeyPlan::None | KeyPlan::Specs => 0,
+    }
+}
+
+/// Finds the row to carry out: of a container the subcommand named by the second argument. `Err` is the error's text.
+fn resolve(id: CommandId, args: Args<'_>) -> Result<(CommandId, &'static Command), String> {
+    let registry = registry();
+    let row = registry.row(id);
+    if row.subcommands.is_empty() || args.len() < 2 {
+        if matches!(row.handler, Handler::Container) {
+            return Err(format!("ERR wrong number of arguments for '{}' command", row.name));
+        }
+        return Ok((id, row));
+    }
+    match registry.find_sub(id, args.get(1)) {
+        Some(sub) => Ok((sub, registry.row(sub))),
+        None if matches!(row.handler, Handler::Container) => {
+            let shown = String::from_utf8_lossy(&args.get(1)[..args.get(1).len().min(128)]).into_owned();
+            Err(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", row.name.to_ascii_uppercase()))
+        }
+        None => Ok((id, row)),
+    }
+}
+
+/// The text for a command that does not exist, with the first of its arguments as Redis shows them.
+fn unknown_command(args: Args<'_>) -> String {
+    const SHOWN: usize = 128;
+    let name = args.get(0);
+    let mut text = String::from("ERR unknown command '");
+    text.push_str(&String::from_utf8_lossy(&name[..name.len().min(SHOWN)]));
+    text.push_str("', with args beginning with: ");
+    let mut shown = 0;
+    for arg in args.iter().skip(1) {
+        if shown >= SHOWN {
+            break;
+        }
+        let part = &arg[..arg.len().min(SHOWN - shown)];
+        text.push('\'');
+        text.push_str(&String::from_utf8_lossy(part));
+        text.push_str("' ");
+        shown += part.len() + 3;
+    }
+    text
+}

@@ -1,0 +1,131 @@
+//! Runs key commands on this core's shard, for its own connections and for other cores' requests alike.
+//!
+//! It holds what such a run touches and nothing of the connections, so that the dispatcher can borrow both at once.
+
+use pinyon_base::{DbIndex, Millis};
+use pinyon_engine::command::registry::CommandId;
+use pinyon_engine::command::row::{Flags, KeyHandler};
+use pinyon_engine::keyspace::Shard;
+use pinyon_engine::{CommandError, Cx};
+use pinyon_resp::{Args, Output, Proto, Writer};
+use pinyon_runtime::{clock, memory};
+
+use crate::stats::CoreStats;
+
+/// The shard and what is counted of its work.
+pub struct Exec {
+    pub shard: Shard,
+    pub stats: CoreStats,
+    /// latency-tracking.
+    pub tracking: bool,
+    /// Executions at least this long (ns) are looked at by the slow log and the latency monitor.
+    pub watch_ns: u64,
+    /// maxmemory in bytes; 0 = no limit.
+    pub maxmemory: u64,
+    /// Cycle counter at the end of the last command: the start of the next one.
+    tick: u64,
+}
+
+/// One command to run here.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub command: CommandId,
+    pub flags: Flags,
+    pub handler: KeyHandler,
+    pub db: DbIndex,
+    pub proto: Proto,
+    pub no_touch: bool,
+    /// Position of the first key among the arguments and its hash; position 0 when it is not known.
+    pub key_at: u16,
+    pub hash: u64,
+    /// False for a part of a split command, which its coordinator counts as one.
+    pub counts: bool,
+}
+
+/// Keys tried for eviction before one write is refused or let through.
+const EVICTIONS_PER_WRITE: usize = 64;
+
+impl Exec {
+    pub fn new(shard: Shard) -> Exec {
+        Exec { shard, stats: CoreStats::new(), tracking: true, watch_ns: u64::MAX, maxmemory: 0, tick: 0 }
+    }
+
+    /// Starts the clock of the commands that follow; for the keyspace time stands still at `now_ms`.
+    #[inline]
+    pub fn start(&mut self, now_ms: i64) {
+        self.shard.begin_turn(Millis(now_ms));
+        self.tick = clock::cycles();
+    }
+
+    /// Runs one command; its reply is appended to `out`. Gives its execution time in ns.
+    #[inline]
+    pub fn run(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
+        if self.maxmemory != 0 && run.flags.contains(Flags::DENYOOM) && !self.make_room() {
+            self.refuse(run, &CommandError::OutOfMemory, out);
+            return 0;
+        }
+        let mut ks = self.shard.keyspace(run.db, run.no_touch);
+        ks.set_hint(usize::from(run.key_at), run.hash);
+        let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };
+        match (run.handler)(&mut cx, args) {
+            Ok(effect) => self.stats.dirty += effect.changes(),
+            Err(error) => {
+                cx.out.error(&error.to_string());
+                self.stats.error(error.code());
+                self.stats.commands[run.command.0 as usize].failed += 1;
+            }
+        }
+        if run.counts { self.finish(run.command) } else { self.lap() }
+    }
+
+    /// Counts a command that has just ended; gives its execution time in ns.
+    #[inline]
+    pub fn finish(&mut self, command: CommandId) -> u64 {
+        let ns = self.lap();
+        self.stats.commands_processed += 1;
+        self.stats.executed(command, ns, self.tracking);
+        ns
+    }
+
+    /// Time since the last lap or start, in ns.
+    #[inline]
+    fn lap(&mut self) -> u64 {
+        let now = clock::cycles();
+        let ns = clock::cycles_to_ns(now.wrapping_sub(self.tick));
+        self.tick = now;
+        ns
+    }
+
+    /// Evicts until memory is below the limit. False when that could not be reached.
+    fn make_room(&mut self) -> bool {
+        for _ in 0..EVICTIONS_PER_WRITE {
+            if memory::used_bytes() <= self.maxmemory {
+                return true;
+            }
+            if !self.evict_one() {
+                return false;
+            }
+        }
+        // The rest goes in the turns to come: a write is not held up for longer.
+        true
+    }
+
+    /// Evicts one key by the policy; false when there is nothing to evict.
+    pub fn evict_one(&mut self) -> bool {
+        use pinyon_engine::keyspace::Evicted;
+        match self.shard.evict_one(&mut |_, _| {}) {
+            Evicted::Freed(_) => {
+                self.stats.dirty += 1;
+                true
+            }
+            Evicted::NothingToEvict => false,
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, run: Run, error: &CommandError, out: &mut Output) {
+        Writer { out, proto: run.proto }.error(&error.to_string());
+        self.stats.error(error.code());
+        self.stats.commands[run.command.0 as usize].rejected += 1;
+    }
+}

@@ -1,0 +1,127 @@
+//! Commands that run on another core: they travel in batches, and a batch comes home with its replies.
+//!
+//! ```text
+//! origin core                                     owning core
+//! open batch for core k ── end of turn ─────────▶ run all its requests, replies appended
+//! spare batches  ◀── replies handed out ◀──────── the same batch, sent back
+//! ```
+//!
+//! A batch is allocated once and used over and over: a hop allocates nothing.
+
+use pinyon_base::DbIndex;
+use pinyon_engine::command::registry::CommandId;
+use pinyon_resp::{Args, Output, Proto, Span};
+use pinyon_runtime::ConnId;
+
+/// Who waits for a request's reply, on the core that sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The reply slot `seq` of a connection.
+    Slot { conn: ConnId, seq: u32 },
+    /// Part `part` of the command split as join `join`.
+    Part { join: u32, part: u32 },
+    /// Nobody: CLIENT REPLY OFF.
+    Nobody,
+}
+
+/// One command in a batch.
+pub struct Request {
+    pub origin: Origin,
+    pub command: CommandId,
+    pub db: DbIndex,
+    pub proto: Proto,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// The hash of its first key; all shards hash alike.
+    pub hash: u64,
+    /// The client's id, for SLOWLOG and MONITOR.
+    pub client: u64,
+    spans_start: u32,
+    spans_end: u32,
+}
+
+/// Commands for one core, and their replies on the way back.
+#[derive(Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    pub requests: Vec<Request>,
+    /// The replies one after the other; `ends[i]` is where reply i ends.
+    pub replies: Vec<u8>,
+    pub ends: Vec<u32>,
+    /// Replies with shared blobs or too long for `replies`: (request, reply), in order.
+    pub large: Vec<(u32, Output)>,
+}
+
+/// A batch is sent off when it holds this many requests or bytes, else at the end of the turn.
+const BATCH_REQUESTS: usize = 256;
+const BATCH_BYTES: usize = 64 * 1024;
+/// Buffers grown beyond this are not kept when a batch is recycled, in bytes.
+const KEEP_BYTES: usize = 256 * 1024;
+
+/// What is needed of a request besides its arguments.
+#[derive(Clone, Copy)]
+pub struct RequestHead {
+    pub origin: Origin,
+    pub command: CommandId,
+    pub db: DbIndex,
+    pub proto: Proto,
+    pub no_touch: bool,
+    pub hash: u64,
+    pub client: u64,
+}
+
+impl Batch {
+    /// Adds a command with these arguments.
+    pub fn push<'a>(&mut self, head: RequestHead, args: impl Iterator<Item = &'a [u8]>) {
+        let spans_start = self.spans.len() as u32;
+        for arg in args {
+            let start = self.bytes.len() as u32;
+            self.bytes.extend_from_slice(arg);
+            self.spans.push(Span { start, len: arg.len() as u32 });
+        }
+        let RequestHead { origin, command, db, proto, no_touch, hash, client } = head;
+        let spans_end = self.spans.len() as u32;
+        self.requests.push(Request { origin, command, db, proto, no_touch, hash, client, spans_start, spans_end });
+    }
+
+    /// Whether it should leave before the turn ends.
+    pub fn is_full(&self) -> bool {
+        self.requests.len() >= BATCH_REQUESTS || self.bytes.len() >= BATCH_BYTES
+    }
+
+    /// The arguments of request `index`.
+    pub fn args(&self, index: usize) -> Args<'_> {
+        let request = &self.requests[index];
+        Args { bytes: &self.bytes, spans: &self.spans[request.spans_start as usize..request.spans_end as usize] }
+    }
+
+    /// Puts down the reply of the next request, taken out of `reply`.
+    pub fn push_reply(&mut self, reply: &mut Output) {
+        if reply.has_blobs() || reply.len() > BATCH_BYTES {
+            self.large.push((self.ends.len() as u32, std::mem::take(reply)));
+        } else {
+            self.replies.extend_from_slice(reply.bytes_mut());
+            reply.clear();
+        }
+        self.ends.push(self.replies.len() as u32);
+    }
+
+    /// Empties it for the next use.
+    pub fn recycle(&mut self) {
+        self.requests.clear();
+        self.spans.clear();
+        self.ends.clear();
+        self.large.clear();
+        empty(&mut self.bytes);
+        empty(&mut self.replies);
+    }
+}
+
+fn empty(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEEP_BYTES {
+        *buffer = Vec::new();
+    } else {
+        buffer.clear();
+    }
+}

@@ -1,0 +1,196 @@
+//! The traffic of batches between cores: filling them, running those of others, handing out replies.
+
+use pinyon_engine::command::registry::{CommandId, registry};
+use pinyon_engine::command::row::Handler;
+use pinyon_resp::{Args, Output};
+use pinyon_runtime::{ConnId, CoreId};
+
+use crate::core::{Core, Io, Mail};
+use crate::dispatch::first_key;
+use crate::exec::Run;
+use crate::hop::{Batch, Origin, RequestHead};
+use crate::session::SessionFlags;
+use crate::slowlog::SlowEntry;
+
+/// Requests of a batch whose buckets are prefetched together.
+const PREFETCH: usize = 16;
+/// Empty batches and reply rings kept for the next use, per core.
+const SPARE_BATCHES: usize = 64;
+const SPARE_SLOTS: usize = 256;
+
+impl Core {
+    /// Sends a command to the core `owner`: it leaves with the turn's batch.
+    #[inline]
+    pub fn hop<'a>(&mut self, io: &mut Io, owner: u16, head: RequestHead, args: impl Iterator<Item = &'a [u8]>) {
+        self.exec.stats.hops += 1;
+        let open = &mut self.open_batches[usize::from(owner)];
+        let batch = open.get_or_insert_with(|| self.spare_batches.pop().unwrap_or_default());
+        batch.push(head, args);
+        if batch.is_full() {
+            self.flush_hop(io, owner);
+        }
+    }
+
+    /// Sends off all batches begun in this turn.
+    pub fn flush_hops(&mut self, io: &mut Io) {
+        for owner in 0..self.shards {
+            self.flush_hop(io, owner);
+        }
+    }
+
+    fn flush_hop(&mut self, io: &mut Io, owner: u16) {
+        if let Some(batch) = self.open_batches[usize::from(owner)].take() {
+            self.expecting += 1;
+            io.mail(CoreId(owner), Mail::Batch(batch));
+        }
+    }
+
+    /// Runs another core's requests and sends the batch back with the replies.
+    pub fn run_batch(&mut self, io: &mut Io, from: CoreId, mut batch: Box<Batch>) {
+        self.exec.start(io.now_ms());
+        let mut reply = std::mem::take(&mut self.scratch);
+        for begin in (0..batch.requests.len()).step_by(PREFETCH) {
+            let end = batch.requests.len().min(begin + PREFETCH);
+            for request in &batch.requests[begin..end] {
+                self.exec.shard.prefetch_bucket(request.db, request.hash);
+            }
+            for request in &batch.requests[begin..end] {
+                self.exec.shard.prefetch_entry(request.db, request.hash);
+            }
+            for index in begin..end {
+                self.run_request(io, from, &batch, index, &mut reply);
+                batch.push_reply(&mut reply);
+            }
+        }
+        self.scratch = reply;
+        io.mail(from, Mail::Replies(batch));
+    }
+
+    fn run_request(&mut self, io: &mut Io, from: CoreId, batch: &Batch, index: usize, reply: &mut Output) {
+        let request = &batch.requests[index];
+        let entry = registry().entry(request.command);
+        let row = entry.row;
+        let (Handler::Shard(handler) | Handler::Spread(_, handler)) = row.handler else {
+            unreachable!("only commands on keys travel in batches");
+        };
+        let run = Run {
+            command: request.command,
+            flags: row.flags,
+            handler,
+            db: request.db,
+            proto: request.proto,
+            no_touch: request.no_touch,
+            key_at: first_key(&entry.keys),
+            hash: request.hash,
+            counts: !matches!(request.origin, Origin::Part { .. }),
+        };
+        let args = batch.args(index);
+        let ns = self.exec.run(run, args, reply);
+        if ns >= self.exec.watch_ns {
+            self.latency_sample(io.now_ms(), request.command, ns);
+            if ns >= self.settings.slow_ns {
+                let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, args);
+                entry.client = request.client;
+                io.mail(from, Mail::Slow(Box::new(entry)));
+            }
+        }
+    }
+
+    /// Hands out the replies that a batch brought home.
+    pub fn take_replies(&mut self, io: &mut Io, mut batch: Box<Batch>) {
+        self.expecting -= 1;
+        let mut large = std::mem::take(&mut batch.large).into_iter().peekable();
+        let mut start = 0;
+        let mut last = None;
+        for (index, request) in batch.requests.iter().enumerate() {
+            let end = batch.ends[index] as usize;
+            let reply = &batch.replies[start..end];
+            start = end;
+            let owned = match large.peek() {
+                Some((at, _)) if *at as usize == index => large.next().map(|(_, output)| output),
+                _ => None,
+            };
+            match (request.origin, owned) {
+                (Origin::Slot { conn, seq }, None) => self.fill_slot_bytes(io, conn, seq, reply),
+                (Origin::Slot { conn, seq }, Some(mut output)) => self.fill_slot(io, conn, seq, &mut output),
+                (Origin::Part { join, part }, owned) => {
+                    let mut output = owned.unwrap_or_default();
+                    output.bytes_mut().extend_from_slice(reply);
+                    self.part_arrived(io, join, part, output);
+                }
+                (Origin::Nobody, _) => {}
+            }
+            if let Origin::Slot { conn, .. } = request.origin
+                && last != Some(conn)
+            {
+                if let Some(previous) = last.replace(conn) {
+                    self.check_output(io, previous);
+                }
+            }
+        }
+        if let Some(conn) = last {
+            self.check_output(io, conn);
+        }
+        batch.recycle();
+        if self.spare_batches.len() < SPARE_BATCHES {
+            self.spare_batches.push(batch);
+        }
+    }
+
+    #[inline]
+    fn fill_slot_bytes(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &[u8]) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { return };
+        slots.fill(seq, reply, out);
+        if slots.is_empty() {
+            self.release_slots(io, conn);
+        }
+    }
+
+    /// Puts a reply into its place among those of `conn`; what may leave, leaves.
+    pub fn fill_slot(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &mut Output) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { return };
+        slots.fill_output(seq, reply, out);
+        if slots.is_empty() {
+            self.release_slots(io, conn);
+        }
+    }
+
+    fn release_slots(&mut self, io: &mut Io, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let Some(mut slots) = session.slots.take() else { return };
+        let closing = session.flags.contains(SessionFlags::CLOSING);
+        slots.clear();
+        if self.slots_pool.len() < SPARE_SLOTS {
+            self.slots_pool.push(slots);
+        }
+        if closing {
+            io.close_after_output(conn);
+        } else {
+            self.finish_eof(io, conn);
+        }
+    }
+
+    /// Looks at a command of an own client that took long, for the slow log and the latency monitor.
+    #[cold]
+    pub fn was_slow(&mut self, io: &mut Io, conn: ConnId, id: CommandId, args: Args<'_>, ns: u64) {
+        self.latency_sample(io.now_ms(), id, ns);
+        if ns >= self.settings.slow_ns {
+            let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, args);
+            if let Some(session) = self.sessions.get(conn) {
+                entry.client = session.id;
+                entry.describe(session);
+            }
+            self.slowlog.push(entry);
+        }
+    }
+
+    /// Takes in a slow command of an own client that ran on another core.
+    pub fn record_slow(&mut self, mut entry: SlowEntry) {
+        if let Some(session) = self.sessions.iter().find(|session| session.id == entry.client) {
+            entry.describe(session);
+        }
+        self.slowlog.push(entry);
+    }
+}

@@ -1,0 +1,102 @@
+//! From a configuration to a running server: sockets first, then the cores.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pinyon_runtime::{
+    CoreId, ListenError, ListenSpec, Listeners, RuntimeConfig, RuntimeError, UnixListen, clock, pin,
+};
+
+use crate::config::Config;
+use crate::config::listen::{AddressError, addresses};
+use crate::core::Core;
+use crate::shared::Shared;
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{0}")]
+    Address(#[from] AddressError),
+    #[error("Could not listen: {0}")]
+    Listen(#[from] ListenError),
+    #[error("{0}")]
+    Runtime(#[from] RuntimeError),
+}
+
+/// A server whose sockets are open and whose cores have not started.
+pub struct Server {
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    listeners: Listeners,
+    cpus: Vec<Option<usize>>,
+}
+
+impl Server {
+    /// Opens the sockets. From here on connections wait in the kernel's queue.
+    pub fn bind(config: Config, config_file: Option<PathBuf>) -> Result<Server, ServeError> {
+        let shards = config.shard_count();
+        let unix = config.unixsocket.clone().map(|path| UnixListen {
+            path,
+            mode: (config.unixsocketperm != 0).then_some(config.unixsocketperm),
+        });
+        let spec = ListenSpec {
+            tcp: addresses(&config)?,
+            unix,
+            backlog: config.tcp_backlog,
+            cores: usize::from(shards),
+            keepalive_secs: config.tcp_keepalive,
+        };
+        let listeners = pinyon_runtime::bind(&spec)?;
+        let cpus = places(&config, shards);
+        let shared = Arc::new(Shared::new(
+            &config,
+            config_file,
+            shards,
+            cpus.iter().any(Option::is_some),
+            listeners.local_addrs().to_vec(),
+            seeds(),
+        ));
+        Ok(Server { config: Arc::new(config), shared, listeners, cpus })
+    }
+
+    /// The TCP addresses that it listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.listeners.local_addrs()
+    }
+
+    /// The cpu of each core; None where the kernel chooses.
+    pub fn cpus(&self) -> &[Option<usize>] {
+        &self.cpus
+    }
+
+    /// Runs until SHUTDOWN or a signal.
+    pub fn run(self) -> Result<(), ServeError> {
+        let mut runtime = RuntimeConfig::new(self.cpus.len());
+        runtime.cpus = self.cpus;
+        let (config, shared) = (self.config, self.shared);
+        pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
+        Ok(())
+    }
+}
+
+/// Which cpu each core is pinned to: the ones that the process may use, in order. With more cores than cpus, or `pin no`,
+/// the kernel places them.
+fn places(config: &Config, shards: u16) -> Vec<Option<usize>> {
+    let cpus = pin::allowed_cpus();
+    if !config.pin || cpus.len() < usize::from(shards) {
+        return vec![None; usize::from(shards)];
+    }
+    cpus.into_iter().take(usize::from(shards)).map(Some).collect()
+}
+
+/// Random numbers of the operating system, by way of the standard library's hash seeds.
+fn seeds() -> [u64; 8] {
+    std::array::from_fn(|i| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(i as u64 ^ clock::unix_us() as u64);
+        hasher.finish()
+    })
+}

@@ -1,0 +1,120 @@
+//! What all cores see: facts fixed at start, and counters touched once per connection. Nothing on the data path.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use pinyon_base::sha1;
+use pinyon_runtime::clock;
+
+use crate::client_memory::ClientMemory;
+use crate::config::Config;
+
+/// Shared by all cores.
+pub struct Shared {
+    pub shards: u16,
+    /// The seed of every shard's table hash: cores hash a key alike, so the origin of a hop can hash it.
+    pub hash_seed: [u64; 4],
+    pub rng_seed: u64,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    pub started_ms: i64,
+    pub executable: PathBuf,
+    /// The configuration file as an absolute path; None without one.
+    pub config_file: Option<PathBuf>,
+    pub port: u16,
+    pub pinned: bool,
+    /// The TCP addresses listened on at the start.
+    pub addresses: Vec<SocketAddr>,
+    pub client_memory: ClientMemory,
+    /// Memory in use when the cores had started.
+    startup_bytes: AtomicU64,
+    /// Counts DEBUG CHANGE-REPL-ID.
+    replication_ids: AtomicU64,
+    next_client_id: AtomicU64,
+    connected: AtomicUsize,
+    slowlog_id: AtomicU64,
+    config_version: AtomicU64,
+}
+
+impl Shared {
+    /// What is fixed at start. `seeds` are random.
+    pub fn new(
+        config: &Config,
+        config_file: Option<PathBuf>,
+        shards: u16,
+        pinned: bool,
+        addresses: Vec<SocketAddr>,
+        seeds: [u64; 8],
+    ) -> Shared {
+        // Everybody may see the id, and nobody may learn the seeds from it.
+        let run_id = hex_digest(&[b"run id", &seeds.map(u64::to_be_bytes).concat()]);
+        Shared {
+            shards,
+            hash_seed: [seeds[4], seeds[5], seeds[6], seeds[7]],
+            rng_seed: seeds[3],
+            run_id,
+            started_ms: clock::unix_ms(),
+            executable: std::env::current_exe().unwrap_or_default(),
+            config_file,
+            port: config.port,
+            pinned,
+            addresses,
+            client_memory: ClientMemory::new(shards),
+            startup_bytes: AtomicU64::new(0),
+            replication_ids: AtomicU64::new(0),
+            next_client_id: AtomicU64::new(1),
+            connected: AtomicUsize::new(0),
+            slowlog_id: AtomicU64::new(0),
+            config_version: AtomicU64::new(1),
+        }
+    }
+
+    /// Counts a new connection and gives its client id.
+    pub fn connected(&self) -> u64 {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        self.next_client_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn disconnected(&self) {
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections of all cores.
+    pub fn clients(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    pub fn next_slowlog_id(&self) -> u64 {
+        self.slowlog_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn next_config_version(&self) -> u64 {
+        self.config_version.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells how much memory was in use when a core had started; the last one to start knows best.
+    pub fn note_startup(&self, bytes: u64) {
+        self.startup_bytes.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// Memory in use when the cores had started, in bytes.
+    pub fn startup_bytes(&self) -> u64 {
+        self.startup_bytes.load(Ordering::Relaxed)
+    }
+
+    /// 40 hexadecimal digits by which replicas would know this history of the data.
+    pub fn replication_id(&self) -> String {
+        let number = self.replication_ids.load(Ordering::Relaxed);
+        hex_digest(&[b"replication id", self.run_id.as_bytes(), &number.to_be_bytes()])
+    }
+
+    /// Begins a new history.
+    pub fn change_replication_id(&self) {
+        self.replication_ids.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn hex_digest(parts: &[&[u8]]) -> String {
+    sha1(parts).iter().map(|byte| format!("{byte:02x}")).collect()
+}

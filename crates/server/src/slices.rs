@@ -1,0 +1,93 @@
+//! Work of unbounded size, cut into slices that run between the turns: KEYS, long SCANs, FLUSHALL SYNC.
+
+use std::any::Any;
+use std::collections::VecDeque;
+
+use pinyon_runtime::CoreId;
+
+use crate::core::{Core, Io, Mail};
+
+/// One core's share of a big piece of work. Each call does a slice of at most some 100 µs; a result ends it.
+pub type Slice = Box<dyn FnMut(&mut Core, &mut Io) -> Option<Box<dyn Any + Send>> + Send>;
+
+/// A share at work, and where its result goes.
+struct Job {
+    home: CoreId,
+    gather: u32,
+    part: u32,
+    slice: Slice,
+}
+
+/// The shares at work on one core; they take turns.
+#[derive(Default)]
+pub struct Jobs(VecDeque<Job>);
+
+impl Core {
+    /// As `gather_all`, for work that goes on over many turns: `start` makes each core's share.
+    pub fn gather_slices<T, F, S, D>(&mut self, io: &mut Io, start: S, done: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Core, &mut Io) -> Option<T> + Send + 'static,
+        S: Fn() -> F,
+        D: FnOnce(&mut Core, &mut Io, Vec<T>) + 'static,
+    {
+        self.flush_hops(io);
+        let gather = self.open_gather(usize::from(self.shards), done);
+        for target in 0..self.shards {
+            let mut share = start();
+            let slice: Slice = Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
+            let (home, part) = (self.id, u32::from(target));
+            self.expecting += 1;
+            if target == self.id.0 {
+                self.start_job(io, home, gather, part, slice);
+            } else {
+                io.mail(CoreId(target), Mail::Slices { gather, part, slice });
+            }
+        }
+    }
+
+    /// Runs one share of sliced work on the core `target`, then `done` here.
+    pub fn slices_on<T, F, D>(&mut self, io: &mut Io, target: u16, mut share: F, done: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Core, &mut Io) -> Option<T> + Send + 'static,
+        D: FnOnce(&mut Core, &mut Io, T) + 'static,
+    {
+        self.flush_hops(io);
+        let gather = self.open_gather(1, move |core: &mut Core, io: &mut Io, mut results: Vec<T>| {
+            let result = results.pop().expect("one part, one result");
+            done(core, io, result);
+        });
+        let slice: Slice = Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
+        self.expecting += 1;
+        if target == self.id.0 {
+            self.start_job(io, self.id, gather, 0, slice);
+        } else {
+            io.mail(CoreId(target), Mail::Slices { gather, part: 0, slice });
+        }
+    }
+
+    /// Takes on a share and does its first slice.
+    pub(crate) fn start_job(&mut self, io: &mut Io, home: CoreId, gather: u32, part: u32, slice: Slice) {
+        self.jobs.0.push_back(Job { home, gather, part, slice });
+        if self.jobs.0.len() == 1 {
+            self.job_slice(io);
+        }
+    }
+
+    /// Does one slice of the share whose turn it is. True: there are more.
+    pub(crate) fn job_slice(&mut self, io: &mut Io) -> bool {
+        let Some(mut job) = self.jobs.0.pop_front() else { return false };
+        self.exec.start(io.now_ms());
+        match (job.slice)(self, io) {
+            None => self.jobs.0.push_back(job),
+            Some(result) if job.home == self.id => {
+                self.expecting -= 1;
+                self.gathered(io, job.gather, job.part, result);
+            }
+            Some(result) => io.mail(job.home, Mail::Result { gather: job.gather, part: job.part, result }),
+        }
+        !self.jobs.0.is_empty()
+    }
+}
+

@@ -1,0 +1,85 @@
+//! What one core counts: commands with their times, connections, traffic. INFO, SLOWLOG and LATENCY read it.
+
+use hdrhistogram::Histogram;
+use pinyon_engine::command::registry::{CommandId, registry};
+use std::collections::BTreeMap;
+
+/// The largest time that the histograms tell apart, in ns (Redis's limit too: 1 s).
+const HISTOGRAM_NS_MAX: u64 = 1_000_000_000;
+
+/// Counters of one command.
+#[derive(Clone, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    /// Time in execution, ns.
+    pub ns: u64,
+    /// Refused before execution (arity, auth, OOM).
+    pub rejected: u64,
+    /// Failed in execution.
+    pub failed: u64,
+    /// Execution times in ns; made at the first call, None while latency-tracking is off.
+    pub histogram: Option<Box<Histogram<u64>>>,
+}
+
+/// Everything that one core counts. Summed over cores on request.
+#[derive(Clone, Default)]
+pub struct CoreStats {
+    pub commands: Vec<CommandStats>,
+    /// Error code → replies with it.
+    pub errors: BTreeMap<String, u64>,
+    pub commands_processed: u64,
+    pub connections_received: u64,
+    pub connections_rejected: u64,
+    pub protocol_errors: u64,
+    pub query_buffer_disconnections: u64,
+    pub output_buffer_disconnections: u64,
+    pub evicted_clients: u64,
+    pub unexpected_errors: u64,
+    pub total_error_replies: u64,
+    pub dirty: u64,
+    pub hops: u64,
+    /// The longest single execution seen, ns.
+    pub exec_ns_max: u64,
+}
+
+impl CoreStats {
+    /// Zeroed counters for every command there is.
+    pub fn new() -> CoreStats {
+        CoreStats { commands: vec![CommandStats::default(); registry().len()], ..CoreStats::default() }
+    }
+
+    /// Counts one execution.
+    #[inline]
+    pub fn executed(&mut self, id: CommandId, ns: u64, tracking: bool) {
+        let stats = &mut self.commands[id.0 as usize];
+        stats.calls += 1;
+        stats.ns += ns;
+        self.exec_ns_max = self.exec_ns_max.max(ns);
+        if tracking {
+            match &mut stats.histogram {
+                Some(histogram) => histogram.saturating_record(ns),
+                None => stats.histogram = Some(first_sample(ns)),
+            }
+        }
+    }
+
+    /// Counts an error reply by its code.
+    pub fn error(&mut self, code: &str) {
+        self.total_error_replies += 1;
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else if self.errors.len() < ERROR_CODES_MAX {
+            self.errors.insert(code.to_owned(), 1);
+        }
+    }
+}
+
+/// Different error codes kept: a client can make some of its own up.
+const ERROR_CODES_MAX: usize = 128;
+
+#[cold]
+fn first_sample(ns: u64) -> Box<Histogram<u64>> {
+    let mut histogram = Histogram::new_with_bounds(1, HISTOGRAM_NS_MAX, 2).expect("fixed bounds are valid");
+    histogram.saturating_record(ns);
+    Box::new(histogram)
+}

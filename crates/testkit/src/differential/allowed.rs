@@ -1,0 +1,117 @@
+//! Every difference from the oracle that is allowed, with its reason. A command that is not listed must reply the same
+//! bytes; error replies must be the same bytes for all.
+
+/// How the replies of a command are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// The same bytes.
+    Exact,
+    /// The same elements in any order.
+    Unordered,
+    /// A cursor and keys: iterated to the end on both sides; the same keys altogether.
+    Swept,
+    /// A key that exists on both sides, or none on both.
+    Member,
+    /// Integers no farther apart than this; those below 0 mean something else and must be the same.
+    Within(i64),
+    /// A point in time: apart by no more than this when it comes from a relative deadline, else the same.
+    Deadline(i64),
+    /// The same kinds of replies nested in the same way, whatever their content.
+    Shape,
+    /// Of the same kind, whatever its content or length.
+    Kind,
+    /// Lines of `name=value` with the same names; only some values are the same.
+    ClientLines,
+    /// A map with the same keys; only some values are the same.
+    Hello,
+    /// The same but for the sentences.
+    Docs,
+    /// The same but for the order of subcommands.
+    CommandInfo,
+    /// INFO text: only what is the same on every server.
+    Info,
+    /// Is never sent.
+    NotSent,
+}
+
+/// One entry: command (with its subcommand after a bar), how it is compared, and why not byte by byte.
+pub(super) type Allowed = (&'static str, How, &'static str);
+
+/// How far apart in time, in milliseconds, the servers may have got a call: the machine may be busy.
+const APART_MS: i64 = 10_000;
+
+pub(super) const ALLOWED: &[Allowed] = &[
+    ("keys", How::Unordered, "the order is that of the hash table"),
+    ("scan", How::Swept, "order and cursors are those of the hash table"),
+    ("randomkey", How::Member, "is random"),
+    ("ttl", How::Within(APART_MS / 1000), "is what is left at the time of the call"),
+    ("pttl", How::Within(APART_MS), "is what is left at the time of the call"),
+    ("expiretime", How::Deadline(APART_MS / 1000), "may have been set relative to the time of the call"),
+    ("pexpiretime", How::Deadline(APART_MS), "may have been set relative to the time of the call"),
+    ("object|idletime", How::Within(APART_MS / 1000), "is the time since the last use"),
+    ("memory|usage", How::Kind, "depends on the allocator and the layout of entries"),
+    ("time", How::Shape, "is the time of the call"),
+    ("client|id", How::Kind, "numbers count all connections of a server"),
+    ("client|info", How::ClientLines, "numbers, addresses, times and memory are each server's own"),
+    ("client|list", How::ClientLines, "numbers, addresses, times and memory are each server's own"),
+    ("hello", How::Hello, "names the server, its version and the connection's number"),
+    ("info", How::Info, "is about the server itself"),
+    ("command", How::Kind, "lists other commands"),
+    ("command|count", How::Kind, "counts other commands"),
+    ("command|list", How::Kind, "lists other commands"),
+    ("command|docs", How::Docs, "the sentences are our own"),
+    ("command|info", How::CommandInfo, "subcommands are in the order of a hash table"),
+    ("client|help", How::Kind, "the sentences are our own"),
+    ("command|help", How::Kind, "the sentences are our own"),
+    ("config|help", How::Kind, "the sentences are our own"),
+    ("latency|help", How::Kind, "the sentences are our own"),
+    ("memory|help", How::Kind, "the sentences are our own"),
+    ("object|help", How::Kind, "the sentences are our own"),
+    ("slowlog|help", How::Kind, "the sentences are our own"),
+    ("latency|doctor", How::Kind, "the sentences are our own"),
+    ("memory|doctor", How::Kind, "the sentences are our own"),
+    ("memory|malloc-stats", How::Kind, "depends on the allocator"),
+    ("memory|stats", How::Kind, "depends on the allocator"),
+    ("lolwut", How::Kind, "is our own picture"),
+    ("latency|histogram", How::Kind, "measures the server's time"),
+    ("latency|graph", How::NotSent, "measures the server's time"),
+    ("latency|history", How::Kind, "measures the server's time"),
+    ("latency|latest", How::Kind, "measures the server's time"),
+    ("latency|reset", How::Kind, "measures the server's time"),
+    ("slowlog|get", How::Kind, "measures the server's time"),
+    ("slowlog|len", How::Kind, "measures the server's time"),
+    ("client|kill", How::NotSent, "would end connections of the comparison by numbers that differ"),
+    ("client|pause", How::NotSent, "would hold the comparison up"),
+    ("client|reply", How::NotSent, "leaves calls without replies to compare"),
+    ("config|get", How::Kind, "the directives of storage, threads and replication differ"),
+    ("config|set", How::NotSent, "would change how the two sides compare"),
+    ("debug", How::NotSent, "is not for clients; the subcommands differ"),
+    ("monitor", How::NotSent, "turns the connection into a stream"),
+    ("shutdown", How::NotSent, "ends the server"),
+];
+
+/// Commands that list all there are when called without names, as `argc` arguments and fewer.
+const LIST_ALL: &[(&str, usize)] = &[("command|info", 2), ("command|docs", 2)];
+
+/// How to compare the replies of the command of this full name ("get", "client|list") to calls of `argc` arguments.
+pub(super) fn how(full_name: &str, argc: usize) -> How {
+    if LIST_ALL.iter().any(|(name, all)| *name == full_name && argc <= *all) {
+        return How::Kind;
+    }
+    ALLOWED.iter().find(|(name, ..)| *name == full_name).map_or(How::Exact, |(_, how, _)| *how)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinyon_engine::command::registry::registry;
+
+    #[test]
+    fn every_entry_is_of_a_command_that_exists_and_says_why() {
+        for (i, (name, _, why)) in ALLOWED.iter().enumerate() {
+            assert!(registry().find_full(name.as_bytes()).is_some(), "{name}");
+            assert!(!why.is_empty());
+            assert!(ALLOWED[..i].iter().all(|(earlier, ..)| earlier != name), "{name} is listed twice");
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Decides whether two replies to the same call are as good as the same.
+
+use super::allowed::How;
+use super::generate::is_newer;
+use super::times::RELATIVE_END_MS;
+use crate::Value;
+
+/// What a side answered to one call.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    Value {
+        value: Value,
+        bytes: Vec<u8>,
+    },
+    /// The connection was closed instead.
+    Closed,
+}
+
+impl Reply {
+    pub fn is_error(&self) -> bool {
+        matches!(self, Reply::Value { value, .. } if value.is_error())
+    }
+}
+
+impl std::fmt::Display for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 2000;
+        match self {
+            Reply::Closed => write!(f, "(closed the connection)"),
+            Reply::Value { value, bytes } => {
+                let shown: String = value.to_string().chars().take(SHOWN).collect();
+                let raw = &bytes[..bytes.len().min(SHOWN)];
+                write!(f, "{shown}\n    bytes: {}", raw.escape_ascii())
+            }
+        }
+    }
+}
+
+/// Whether `a` of the oracle and `b` of the other side agree. Err says in which way they don't.
+pub(super) fn compare(how: How, full_name: &str, a: &Reply, b: &Reply) -> Result<(), String> {
+    let (Reply::Value { value: a_value, bytes: a_bytes }, Reply::Value { value: b_value, bytes: b_bytes }) = (a, b)
+    else {
+        let both_closed = matches!((a, b), (Reply::Closed, Reply::Closed));
+        return ensure(both_closed, "one closed the connection");
+    };
+    if a_bytes == b_bytes {
+        return Ok(());
+    }
+    if a.is_error() || b.is_error() {
+        return Err("an error that is not the same".to_string());
+    }
+    values(how, full_name, a_value, b_value)
+}
+
+fn ensure(agree: bool, why: &str) -> Result<(), String> {
+    if agree { Ok(()) } else { Err(why.to_string()) }
+}
+
+fn values(how: How, full_name: &str, a: &Value, b: &Value) -> Result<(), String> {
+    match how {
+        How::Exact => ensure(false, "the bytes are not the same"),
+        How::Unordered => ensure(sorted(a) == sorted(b), "the elements are not the same"),
+        How::Within(apart) => ensure(near(a, b, apart, i64::MAX), "the numbers are too far apart"),
+        How::Deadline(apart) => {
+            let end = if full_name == "expiretime" { RELATIVE_END_MS / 1000 } else { RELATIVE_END_MS };
+            ensure(near(a, b, apart, end), "the points in time are not the same")
+        }
+        How::Shape => ensure(same_shape(a, b), "the replies are nested differently"),
+        How::Kind => ensure(kind(a) == kind(b), "the kinds are not the same"),
+        How::ClientLines => client_lines(a, b),
+        How::Hello => hello(a, b),
+        How::Docs => ensure(without_sentences(a) == without_sentences(b), "more than sentences differ"),
+        How::Info => info(a, b),
+        How::CommandInfo => {
+            ensure(with_subcommands_sorted(a) == with_subcommands_sorted(b), "more than the order differs")
+        }
+        // What the side did with the keys was compared already.
+        How::Swept | How::Member => ensure(same_shape_of_keys(a, b), "the kinds are not the same"),
+        How::NotSent => ensure(false, "was not to be sent"),
+    }
+}
+
+fn sorted(value: &Value) -> Option<Vec<&[u8]>> {
+    let mut items: Vec<&[u8]> = value.as_array()?.iter().map(|item| item.as_bytes().unwrap_or_default()).collect();
+    items.sort_unstable();
+    Some(items)
+}
+
+/// Two integers at most `apart` from each other when both lie between 0 and `end`; others are to be the same.
+fn near(a: &Value, b: &Value, apart: i64, end: i64) -> bool {
+    match (a.as_int(), b.as_int()) {
+        (Some(a), Some(b)) => a == b || (a >= 0 && b >= 0 && a < end && b < end && a.abs_diff(b) <= apart as u64),
+        _ => false,
+    }
+}
+
+fn kind(value: &Value) -> u8 {
+    match value {
+        Value::Simple(_) => 0,
+        Value::Error(_) => 1,
+        Value::Int(_) => 2,
+        Value::Bulk(_) => 3,
+        Value::Null => 4,
+        Value::NullArray => 5,
+        Value::Array(_) => 6,
+        Value::Map(_) => 7,
+        Value::Set(_) => 8,
+        Value::Push(_) => 9,
+        Value::Double(_) => 10,
+        Value::Bool(_) => 11,
+        Value::BigNumber(_) => 12,
+        Value::Verbatim { .. } => 13,
+    }
+}
+
+fn same_shape(a: &Value, b: &Value) -> bool {
+    let inside = match (a, b) {
+        (Value::Map(a), Value::Map(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_shape(&a.0, &b.0) && same_shape(&a.1, &b.1))
+        }
+        _ => match (a.as_array(), b.as_array()) {
+            (Some(a), Some(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_shape(a, b)),
+            (a, b) => a.is_none() && b.is_none(),
+        },
+    };
+    inside && kind(a) == kind(b)
+}
+
+/// A key; or a cursor and keys, whose number differs from call to call.
+fn same_shape_of_keys(a: &Value, b: &Value) -> bool {
+    match (a.as_array(), b.as_array()) {
+        (Some([a_cursor, a_keys]), Some([b_cursor, b_keys])) => {
+            kind(a) == kind(b) && kind(a_cursor) == kind(b_cursor) && kind(a_keys) == kind(b_keys)
+        }
+        (None, None) => kind(a) == kind(b),
+        _ => false,
+    }
+}
+
+/// `id=3 addr=127.0.0.1:5 … name=x` line by line, in the order of the numbers (Redis rotates its list): the same names in
+/// the same order; of the values those of the session.
+fn client_lines(a: &Value, b: &Value) -> Result<(), String> {
+    const SAME: &[&str] = &["name", "db", "sub", "psub", "ssub", "multi", "cmd", "user", "redir", "resp"];
+    let fields = |value: &Value| -> Vec<Vec<(String, String)>> {
+        let text = String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned();
+        let field = |field: &str| {
+            let (name, content) = field.split_once('=').unwrap_or((field, ""));
+            let content = if SAME.contains(&name) { content } else { "" };
+            (name.to_string(), content.to_string())
+        };
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_by_key(|line| {
+            let id = line.split(' ').find_map(|field| field.strip_prefix("id="));
+            id.and_then(|id| id.parse::<u64>().ok())
+        });
+        lines.into_iter().map(|line| line.split(' ').map(field).collect()).collect()
+    };
+    ensure(kind(a) == kind(b), "the kinds are not the same")?;
+    let (a, b) = (fields(a), fields(b));
+    let only = |these: &[Vec<(String, String)>], those: &[Vec<(String, String)>]| {
+        let line = |fields: &Vec<(String, String)>| {
+            fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        these.iter().filter(|fields| !those.contains(fields)).map(line).collect::<Vec<_>>().join(" / ")
+    };
+    ensure(a == b, &format!("sessions differ: {} instead of {}", only(&b, &a), only(&a, &b)))
+}
+
+fn hello(a: &Value, b: &Value) -> Result<(), String> {
+    const SAME: &[&str] = &["proto", "mode", "role", "modules"];
+    let names = |value: &Value| -> Option<Vec<Vec<u8>>> {
+        Some(match value {
+            Value::Map(pairs) => pairs.iter().map(|(key, _)| key.as_bytes().unwrap_or_default().to_vec()).collect(),
+            _ => value.as_array()?.iter().step_by(2).map(|key| key.as_bytes().unwrap_or_default().to_vec()).collect(),
+        })
+    };
+    ensure(kind(a) == kind(b) && names(a) == names(b), "the fields are not the same")?;
+    ensure(SAME.iter().all(|name| a.field(name) == b.field(name)), "fields of the session differ")
+}
+
+/// COMMAND DOCS without what is written by people (summaries, complexities, what changed when), without arguments that are
+/// newer than the oracle, and without the order that hash tables give.
+fn without_sentences(value: &Value) -> Value {
+    const SENTENCES: &[&str] = &["summary", "complexity", "history"];
+    let is = |key: &Value, names: &[&str]| key.as_str().is_some_and(|key| names.contains(&key));
+    match value {
+        Value::Map(pairs) => {
+            let mut kept: Vec<(Value, Value)> = pairs
+                .iter()
+                .filter(|(key, _)| !is(key, SENTENCES))
+                .map(|(key, value)| match value {
+                    // RESP2 has all maps as flat arrays; this one cannot be told by its keys.
+                    Value::Array(items) if is(key, &["subcommands"]) => {
+                        (key.clone(), without_sentences(&map_of(items)))
+                    }
+                    _ => (key.clone(), without_sentences(value)),
+                })
+                .collect();
+            kept.sort_by_key(|(key, _)| key.to_string());
+            Value::Map(kept)
+        }
+        Value::Array(items) if items.iter().step_by(2).any(|key| is(key, &["summary", "name"])) => {
+            without_sentences(&map_of(items))
+        }
+        Value::Array(items) => {
+            Value::Array(items.iter().map(without_sentences).filter(|item| !is_newer_argument(item)).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn map_of(items: &[Value]) -> Value {
+    Value::Map(items.as_chunks::<2>().0.iter().map(|[key, value]| (key.clone(), value.clone())).collect())
+}
+
+/// An argument of a command that the oracle has without it.
+fn is_newer_argument(value: &Value) -> bool {
+    let since = value.field("since").and_then(Value::as_str).unwrap_or_default();
+    value.field("type").is_some() && is_newer(since)
+}
+
+/// COMMAND INFO with the subcommands of each command sorted by name: Redis has them in a hash table.
+fn with_subcommands_sorted(value: &Value) -> Value {
+    const SUBCOMMANDS: usize = 9;
+    let Value::Array(items) = value else {
+        return value.clone();
+    };
+    let mut items: Vec<Value> = items.iter().map(with_subcommands_sorted).collect();
+    if let Some(Value::Array(subcommands)) = items.get_mut(SUBCOMMANDS) {
+        subcommands.sort_by_key(Value::to_string);
+    }
+    Value::Array(items)
+}
+
+/// Lines of INFO that any server with the same history has: how many keys, found and missed.
+pub(super) fn comparable_info(text: &str) -> Vec<String> {
+    const SAME: &[&str] = &["keyspace_hits", "keyspace_misses", "redis_mode", "role"];
+    let line = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        if name.strip_prefix("db").is_some_and(|number| number.parse::<u16>().is_ok()) {
+            let without_ttl = value.split(",avg_ttl").next().unwrap_or(value);
+            return Some(format!("{name}:{without_ttl}"));
+        }
+        SAME.contains(&name).then(|| line.to_string())
+    };
+    text.lines().filter_map(line).collect()
+}
+
+fn info(a: &Value, b: &Value) -> Result<(), String> {
+    ensure(kind(a) == kind(b), "the kinds are not the same")?;
+    let lines = |value: &Value| comparable_info(&String::from_utf8_lossy(value.as_bytes().unwrap_or_default()));
+    let (a, b) = (lines(a), lines(b));
+    let only = |these: &[String], those: &[String]| {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect::<Vec<_>>().join(" ")
+    };
+    ensure(a == b, &format!("lines differ: {} instead of {}", only(&b, &a), only(&a, &b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(bytes: &[u8]) -> Reply {
+        let (value, _) = Value::decode(bytes).expect("well formed").expect("whole");
+        Reply::Value { value, bytes: bytes.to_vec() }
+    }
+
+    fn agree(how: How, name: &str, a: &[u8], b: &[u8]) -> bool {
+        compare(how, name, &reply(a), &reply(b)).is_ok()
+    }
+
+    #[test]
+    fn exactly_the_same_bytes_or_not() {
+        assert!(agree(How::Exact, "get", b"$1\r\na\r\n", b"$1\r\na\r\n"));
+        assert!(!agree(How::Exact, "get", b"$-1\r\n", b"_\r\n"));
+        assert!(!agree(How::Kind, "lolwut", b"-ERR a\r\n", b"-ERR b\r\n"), "errors are always exact");
+        assert!(compare(How::Kind, "lolwut", &Reply::Closed, &reply(b"+OK\r\n")).is_err());
+        assert!(compare(How::Kind, "lolwut", &Reply::Closed, &Reply::Closed).is_ok());
+    }
+
+    #[test]
+    fn times_are_near_only_where_they_may_be() {
+        assert!(agree(How::Within(10), "ttl", b":100\r\n", b":110\r\n"));
+        assert!(!agree(How::Within(10), "ttl", b":100\r\n", b":111\r\n"));
+        assert!(!agree(How::Within(10), "ttl", b":-1\r\n", b":-2\r\n"));
+        assert!(agree(How::Deadline(10), "pexpiretime", b":2000000000000\r\n", b":2000000000009\r\n"));
+        assert!(!agree(How::Deadline(10), "pexpiretime", b":3000000000000\r\n", b":3000000000001\r\n"));
+    }
+
+    #[test]
+    fn order_of_keys_and_sentences_of_docs_do_not_matter() {
+        assert!(agree(How::Unordered, "keys", b"*2\r\n+a\r\n+b\r\n", b"*2\r\n+b\r\n+a\r\n"));
+        assert!(!agree(How::Unordered, "keys", b"*2\r\n+a\r\n+b\r\n", b"*2\r\n+a\r\n+a\r\n"));
+        let docs =
+            |summary: &str, since: &str| format!("%2\r\n+summary\r\n+{summary}\r\n+since\r\n+{since}\r\n").into_bytes();
+        assert!(agree(How::Docs, "command|docs", &docs("ours", "1.0"), &docs("theirs", "1.0")));
+        assert!(!agree(How::Docs, "command|docs", &docs("ours", "1.0"), &docs("ours", "2.0")));
+    }
+
+    #[test]
+    fn lines_of_clients_agree_on_the_session() {
+        let line = |id: u32, name: &str| {
+            let text = format!("id={id} name={name} db=1\n");
+            format!("${}\r\n{text}\r\n", text.len()).into_bytes()
+        };
+        assert!(agree(How::ClientLines, "client|list", &line(1, "x"), &line(2, "x")));
+        assert!(!agree(How::ClientLines, "client|list", &line(1, "x"), &line(1, "y")));
+    }
+}

@@ -33,11 +33,7 @@ impl Exact {
         let dropped = self.mantissa & (half | (half - 1));
         let up = dropped > half || (dropped == half && (self.more || kept & 1 == 1));
         let kept = kept + u128::from(up);
-        if kept >> precision != 0 {
-            ((kept >> 1) as u64, exponent + 1)
-        } else {
-            (kept as u64, exponent)
-        }
+        if kept >> precision != 0 { ((kept >> 1) as u64, exponent + 1) } else { (kept as u64, exponent) }
     }
 }
 
@@ -60,11 +56,7 @@ pub(crate) fn sign(b: &[u8]) -> (bool, &[u8]) {
 }
 
 fn hex_digits(b: &[u8]) -> Option<Exact> {
-    let mut exact = Exact {
-        mantissa: 0,
-        exponent: 0,
-        more: false,
-    };
+    let mut exact = Exact { mantissa: 0, exponent: 0, more: false };
     let mut seen = false;
     let mut fraction = false;
     let mut at = 0;

@@ -31,14 +31,8 @@ pub struct Extended(Kind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Nan,
-    Infinite {
-        negative: bool,
-    },
-    Finite {
-        negative: bool,
-        mantissa: u64,
-        exponent: i64,
-    },
+    Infinite { negative: bool },
+    Finite { negative: bool, mantissa: u64, exponent: i64 },
 }
 
 impl Extended {
@@ -52,9 +46,7 @@ impl Extended {
             Some((negative, exact)) => (negative, exact?),
             None => {
                 let (negative, unsigned) = binary::sign(b);
-                if unsigned.eq_ignore_ascii_case(b"inf")
-                    || unsigned.eq_ignore_ascii_case(b"infinity")
-                {
+                if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
                     return Some(Extended(Kind::Infinite { negative }));
                 }
                 (negative, decimal(unsigned)?)
@@ -71,22 +63,12 @@ impl Extended {
     pub fn add(self, other: Self) -> Self {
         match (self.0, other.0) {
             (Kind::Nan, _) | (_, Kind::Nan) => Extended(Kind::Nan),
-            (Kind::Infinite { negative: a }, Kind::Infinite { negative: b }) if a != b => {
-                Extended(Kind::Nan)
-            }
+            (Kind::Infinite { negative: a }, Kind::Infinite { negative: b }) if a != b => Extended(Kind::Nan),
             (Kind::Infinite { .. }, _) => self,
             (_, Kind::Infinite { .. }) => other,
             (
-                Kind::Finite {
-                    negative: a_negative,
-                    mantissa: a,
-                    exponent: a_exponent,
-                },
-                Kind::Finite {
-                    negative: b_negative,
-                    mantissa: b,
-                    exponent: b_exponent,
-                },
+                Kind::Finite { negative: a_negative, mantissa: a, exponent: a_exponent },
+                Kind::Finite { negative: b_negative, mantissa: b, exponent: b_exponent },
             ) => {
                 if a == 0 || (b != 0 && a_exponent < b_exponent) {
                     if b == 0 {
@@ -116,11 +98,7 @@ impl Extended {
             Kind::Nan => return "nan".to_string(),
             Kind::Infinite { negative: false } => return "inf".to_string(),
             Kind::Infinite { negative: true } => return "-inf".to_string(),
-            Kind::Finite {
-                negative,
-                mantissa,
-                exponent,
-            } => (negative, mantissa, exponent),
+            Kind::Finite { negative, mantissa, exponent } => (negative, mantissa, exponent),
         };
         let mut text = if exponent >= 0 {
             let mut big = Big::from(u128::from(mantissa));
@@ -137,11 +115,7 @@ impl Extended {
 }
 
 fn finite(negative: bool, mantissa: u64, exponent: i64) -> Extended {
-    Extended(Kind::Finite {
-        negative,
-        mantissa,
-        exponent,
-    })
+    Extended(Kind::Finite { negative, mantissa, exponent })
 }
 
 fn rounded(negative: bool, exact: Exact) -> Extended {
@@ -158,14 +132,7 @@ fn rounded(negative: bool, exact: Exact) -> Extended {
 }
 
 /// Adds `b` to `a`, whose exponent is not the smaller one (unless `b` is zero).
-fn add_smaller(
-    a_negative: bool,
-    a: u64,
-    a_exponent: i64,
-    b_negative: bool,
-    b: u64,
-    b_exponent: i64,
-) -> Extended {
+fn add_smaller(a_negative: bool, a: u64, a_exponent: i64, b_negative: bool, b: u64, b_exponent: i64) -> Extended {
     /// Room below the mantissa of `a`: with 62 bits more than the result keeps, what falls off below only ever decides
     /// between "a little more" and "exactly", so one flag stands for it.
     const ROOM: i64 = 62;
@@ -188,22 +155,12 @@ fn add_smaller(
             Ordering::Equal => (false, 0),
         }
     };
-    rounded(
-        negative,
-        Exact {
-            mantissa,
-            exponent: a_exponent - ROOM,
-            more,
-        },
-    )
+    rounded(negative, Exact { mantissa, exponent: a_exponent - ROOM, more })
 }
 
 /// Reads unsigned `digits[.digits][e[+-]digits]` exactly enough to be rounded once.
 fn decimal(b: &[u8]) -> Option<Exact> {
-    let end = b
-        .iter()
-        .position(|c| matches!(c, b'e' | b'E'))
-        .unwrap_or(b.len());
+    let end = b.iter().position(|c| matches!(c, b'e' | b'E')).unwrap_or(b.len());
     let mut point_shift = match b.get(end + 1..) {
         Some(text) => binary::exponent(text)?,
         None => 0,
@@ -238,21 +195,13 @@ fn decimal(b: &[u8]) -> Option<Exact> {
 fn to_binary(digits: &[u8], power: i64) -> Exact {
     /// Farther out than any extended number: the exact place does not matter there.
     const FAR: i64 = 6000;
-    let zero = Exact {
-        mantissa: 0,
-        exponent: 0,
-        more: false,
-    };
+    let zero = Exact { mantissa: 0, exponent: 0, more: false };
     if digits.is_empty() {
         return zero;
     }
     let magnitude = digits.len() as i64 + power;
     if magnitude > FAR {
-        return Exact {
-            mantissa: 1,
-            exponent: 4 * FAR,
-            ..zero
-        };
+        return Exact { mantissa: 1, exponent: 4 * FAR, ..zero };
     }
     if magnitude < -FAR {
         return Exact { more: true, ..zero };
@@ -261,11 +210,7 @@ fn to_binary(digits: &[u8], power: i64) -> Exact {
     if power >= 0 {
         numerator.multiply_by_ten_to(power as usize);
         let (mantissa, exponent, more) = numerator.top_bits();
-        return Exact {
-            mantissa,
-            exponent,
-            more,
-        };
+        return Exact { mantissa, exponent, more };
     }
     let mut denominator = Big::from(1);
     denominator.multiply_by_ten_to(power.unsigned_abs() as usize);
@@ -293,21 +238,13 @@ fn divide(mut numerator: Big, mut denominator: Big) -> Exact {
             quotient |= 1;
         }
     }
-    Exact {
-        mantissa: quotient,
-        exponent: difference - (QUOTIENT_BITS - 1),
-        more: !numerator.is_zero(),
-    }
+    Exact { mantissa: quotient, exponent: difference - (QUOTIENT_BITS - 1), more: !numerator.is_zero() }
 }
 
 /// `mantissa * 2^exponent` for a negative exponent, to [`FRACTION_DIGITS`] digits, ties to even.
 fn fixed_point(mantissa: u64, exponent: i64) -> String {
     const SCALE: u128 = 10u128.pow(FRACTION_DIGITS as u32);
-    let exact = Exact {
-        mantissa: u128::from(mantissa) * SCALE,
-        exponent,
-        more: false,
-    };
+    let exact = Exact { mantissa: u128::from(mantissa) * SCALE, exponent, more: false };
     // Below 2^121, so anything shifted out farther than that is less than half a unit.
     let units = match u32::try_from(-exponent) {
         Ok(shift @ 1..=127) => {
@@ -361,9 +298,7 @@ impl Big {
     }
 
     fn bits(&self) -> usize {
-        self.0
-            .last()
-            .map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
+        self.0.last().map_or(0, |top| self.0.len() * 32 - top.leading_zeros() as usize)
     }
 
     fn multiply_add(&mut self, factor: u32, addend: u32) {
@@ -406,10 +341,7 @@ impl Big {
     }
 
     fn compare(&self, other: &Big) -> Ordering {
-        self.0
-            .len()
-            .cmp(&other.0.len())
-            .then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
+        self.0.len().cmp(&other.0.len()).then_with(|| self.0.iter().rev().cmp(other.0.iter().rev()))
     }
 
     /// Subtracts a number that is not larger.
@@ -428,10 +360,7 @@ impl Big {
     /// The highest 96 to 127 bits, the exponent of their last one, and whether any bit below is set.
     fn top_bits(&self) -> (u128, i64, bool) {
         let skipped = self.0.len().saturating_sub(4);
-        let top = self.0[skipped..]
-            .iter()
-            .rev()
-            .fold(0u128, |top, limb| top << 32 | u128::from(*limb));
+        let top = self.0[skipped..].iter().rev().fold(0u128, |top, limb| top << 32 | u128::from(*limb));
         let more = self.0[..skipped].iter().any(|limb| *limb != 0);
         (top, 32 * skipped as i64, more)
     }
@@ -457,10 +386,6 @@ impl Big {
             }
             text.push_str(&digits);
         }
-        if text.is_empty() {
-            "0".to_string()
-        } else {
-            text
-        }
+        if text.is_empty() { "0".to_string() } else { text }
     }
 }

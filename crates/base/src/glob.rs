@@ -87,11 +87,7 @@ fn set(pattern: &[u8], c: u8, nocase: bool) -> Option<usize> {
 
 /// Bytes compare as signed here, as C's `char` does on x86: `[a-\xff]` is not what it seems in Redis either.
 fn in_range(from: u8, to: u8, c: u8, nocase: bool) -> bool {
-    let (from, to) = if (from as i8) > to as i8 {
-        (to, from)
-    } else {
-        (from, to)
-    };
+    let (from, to) = if (from as i8) > to as i8 { (to, from) } else { (from, to) };
     let fold = |b: u8| if nocase { b.to_ascii_lowercase() } else { b } as i8;
     (fold(from)..=fold(to)).contains(&fold(c))
 }

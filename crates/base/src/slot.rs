@@ -30,11 +30,7 @@ const fn tables() -> [[u16; 256]; 8] {
         let mut crc = (byte as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 != 0 {
-                (crc << 1) ^ POLYNOMIAL
-            } else {
-                crc << 1
-            };
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ POLYNOMIAL } else { crc << 1 };
             bit += 1;
         }
         tables[0][byte] = crc;
@@ -159,23 +155,18 @@ mod tests {
                 last = shard;
             }
             let (least, most) = (owned.iter().min(), owned.iter().max());
-            assert!(
-                most.zip(least)
-                    .is_some_and(|(most, least)| most - least <= 1),
-                "{shards}: {owned:?}"
-            );
+            assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 1), "{shards}: {owned:?}");
         }
     }
 
     fn crc16_bit_by_bit(bytes: &[u8]) -> u16 {
         bytes.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
-                if crc & 0x8000 != 0 {
-                    crc << 1 ^ POLYNOMIAL
-                } else {
-                    crc << 1
-                }
-            })
+            (0..8).fold(
+                crc ^ u16::from(*byte) << 8,
+                |crc, _| {
+                    if crc & 0x8000 != 0 { crc << 1 ^ POLYNOMIAL } else { crc << 1 }
+                },
+            )
         })
     }
 

@@ -111,12 +111,7 @@ pub fn write_quoted(b: &[u8], out: &mut Vec<u8>) {
             0x07 => out.extend_from_slice(b"\\a"),
             0x08 => out.extend_from_slice(b"\\b"),
             b' '..=b'~' => out.push(c),
-            _ => out.extend_from_slice(&[
-                b'\\',
-                b'x',
-                HEX[usize::from(c >> 4)],
-                HEX[usize::from(c & 15)],
-            ]),
+            _ => out.extend_from_slice(&[b'\\', b'x', HEX[usize::from(c >> 4)], HEX[usize::from(c & 15)]]),
         }
     }
     out.push(b'"');
@@ -129,11 +124,7 @@ mod tests {
 
     fn split(line: &[u8]) -> Option<Vec<String>> {
         let args = split_args(line)?;
-        Some(
-            args.iter()
-                .map(|arg| arg.escape_ascii().to_string())
-                .collect(),
-        )
+        Some(args.iter().map(|arg| arg.escape_ascii().to_string()).collect())
     }
 
     /// As redis-server 7.0.15 answers PING with these as inline commands.
@@ -145,10 +136,7 @@ mod tests {
         assert_eq!(split(b"PING \x0ba\x0b").unwrap(), ["PING", "a\\x0b"]);
         assert_eq!(split(b"PING a\x0bb").unwrap(), ["PING", "a\\x0bb"]);
         assert_eq!(split(b"PING \"\" ''").unwrap(), ["PING", "", ""]);
-        assert_eq!(
-            split(br#"PING "\"\'\a\b\t\q\x4""#).unwrap(),
-            ["PING", r#"\"\'\x07\x08\tqx4"#]
-        );
+        assert_eq!(split(br#"PING "\"\'\a\b\t\q\x4""#).unwrap(), ["PING", r#"\"\'\x07\x08\tqx4"#]);
         assert_eq!(split(br"PING 'a\'b\n'").unwrap(), ["PING", r"a\'b\\n"]);
         assert_eq!(split(br"PING \n").unwrap(), ["PING", r"\\n"]);
         assert_eq!(split(b"PING a\"b c\"").unwrap(), ["PING", "ab c"]);
@@ -158,16 +146,7 @@ mod tests {
 
     #[test]
     fn unbalanced_quotes_are_refused() {
-        for line in [
-            &b"PING \"a"[..],
-            b"PING 'a'b",
-            b"PING a\"b\"c",
-            b"'",
-            b"\"",
-            b"\"\\",
-            b"\"\\\"",
-            b"'\\'",
-        ] {
+        for line in [&b"PING \"a"[..], b"PING 'a'b", b"PING a\"b\"c", b"'", b"\"", b"\"\\", b"\"\\\"", b"'\\'"] {
             assert_eq!(split_args(line), None, "{}", line.escape_ascii());
         }
     }

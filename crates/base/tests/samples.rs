@@ -14,34 +14,21 @@ use proptest::prelude::*;
 const NOT_A_FLOAT: &str = "-ERR value is not a valid float";
 
 fn lines(file: &str) -> impl Iterator<Item = Vec<String>> {
-    file.lines().map(|line| {
-        line.split('\t')
-            .map(|field| field.replace("\\0", "\0").replace("\\t", "\t"))
-            .collect()
-    })
+    file.lines().map(|line| line.split('\t').map(|field| field.replace("\\0", "\0").replace("\\t", "\t")).collect())
 }
 
 fn increment(value: &str, by: &str) -> String {
-    let (Some(value), Some(by)) = (
-        Extended::parse(value.as_bytes()),
-        Extended::parse(by.as_bytes()),
-    ) else {
+    let (Some(value), Some(by)) = (Extended::parse(value.as_bytes()), Extended::parse(by.as_bytes())) else {
         return NOT_A_FLOAT.to_string();
     };
     let sum = value.add(by);
-    if sum.is_finite() {
-        sum.format()
-    } else {
-        "-ERR increment would produce NaN or Infinity".to_string()
-    }
+    if sum.is_finite() { sum.format() } else { "-ERR increment would produce NaN or Infinity".to_string() }
 }
 
 #[test]
 fn extended_computes_as_incrbyfloat() {
     for line in lines(include_str!("samples/extended.tsv")) {
-        let [value, by, reply] = &line[..] else {
-            panic!("{line:?}")
-        };
+        let [value, by, reply] = &line[..] else { panic!("{line:?}") };
         assert_eq!(&increment(value, by), reply, "{value:?} + {by:?}");
     }
 }
@@ -50,31 +37,20 @@ fn extended_computes_as_incrbyfloat() {
 fn extended_rounds_at_the_edges_of_its_range() {
     let most = "0x1.fffffffffffffffep16383";
     assert_eq!(increment(most, "0x1p16318"), increment(most, "0"));
-    assert_eq!(
-        increment(most, "0x1p16319"),
-        "-ERR increment would produce NaN or Infinity"
-    );
+    assert_eq!(increment(most, "0x1p16319"), "-ERR increment would produce NaN or Infinity");
     assert_eq!(Extended::parse(b"0x1p-16446"), None);
     assert!(Extended::parse(b"0x1p-16445").is_some());
     // A tie, to even; a little more than a tie, up.
     assert_eq!(increment("0x1p64", "1"), "18446744073709551616");
-    assert_eq!(
-        increment("0x1p64", "1.0000000000000001"),
-        "18446744073709551618"
-    );
+    assert_eq!(increment("0x1p64", "1.0000000000000001"), "18446744073709551618");
     assert_eq!(increment("0x1p64", "3"), "18446744073709551620");
-    assert_eq!(
-        increment("-inf", "inf"),
-        "-ERR increment would produce NaN or Infinity"
-    );
+    assert_eq!(increment("-inf", "inf"), "-ERR increment would produce NaN or Infinity");
 }
 
 #[test]
 fn doubles_are_read_and_printed_as_zadd_and_zscore_do() {
     for line in lines(include_str!("samples/double.tsv")) {
-        let [text, reply] = &line[..] else {
-            panic!("{line:?}")
-        };
+        let [text, reply] = &line[..] else { panic!("{line:?}") };
         let printed = parse_f64(text.as_bytes()).map_or(NOT_A_FLOAT.to_string(), |value| {
             let mut out = Vec::new();
             format_f64(value, &mut out);
@@ -86,12 +62,9 @@ fn doubles_are_read_and_printed_as_zadd_and_zscore_do() {
 
 #[test]
 fn negative_zero_and_infinities_keep_their_signs() {
-    for (text, printed) in [
-        ("-0.0", "-0"),
-        ("-Infinity", "-inf"),
-        ("+inf", "inf"),
-        ("-1e-320", "-9.9998886718268301e-321"),
-    ] {
+    for (text, printed) in
+        [("-0.0", "-0"), ("-Infinity", "-inf"), ("+inf", "inf"), ("-1e-320", "-9.9998886718268301e-321")]
+    {
         let mut out = Vec::new();
         format_f64(parse_f64(text.as_bytes()).expect(text), &mut out);
         assert_eq!(out, printed.as_bytes());
@@ -101,15 +74,10 @@ fn negative_zero_and_infinities_keep_their_signs() {
 #[test]
 fn globs_match_as_keys_does() {
     let bytes = |hex: &str| -> Vec<u8> {
-        (0..hex.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex"))
-            .collect()
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).expect("hex")).collect()
     };
     for line in lines(include_str!("samples/glob.tsv")) {
-        let [pattern, key, found] = &line[..] else {
-            panic!("{line:?}")
-        };
+        let [pattern, key, found] = &line[..] else { panic!("{line:?}") };
         let (pattern, key) = (bytes(pattern), bytes(key));
         assert_eq!(
             glob_match(&pattern, &key, false),
@@ -145,12 +113,7 @@ fn integers_have_one_text_each() {
     ] {
         assert_eq!(parse_i64(refused.as_bytes()), None, "{refused:?}");
     }
-    for (text, value) in [
-        ("0", 0),
-        ("-1", -1),
-        ("9223372036854775807", i64::MAX),
-        ("-9223372036854775808", i64::MIN),
-    ] {
+    for (text, value) in [("0", 0), ("-1", -1), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)] {
         assert_eq!(parse_i64(text.as_bytes()), Some(value));
     }
     assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));

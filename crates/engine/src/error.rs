@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use pinyon_resp::Writer;
+
 /// Why a command was refused or failed. `Display` gives the text of the reply without the leading `-`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
@@ -37,6 +39,9 @@ pub enum CommandError {
     WrongArity(Cow<'static, str>),
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OutOfMemory,
+    /// A text that repeats bytes of the client as they came.
+    #[error("{before}{}{after}", String::from_utf8_lossy(.quoted))]
+    Quoting { before: &'static str, quoted: Vec<u8>, after: &'static str },
     /// Any other text, error code included ("ERR …").
     #[error("{0}")]
     Other(Cow<'static, str>),
@@ -48,11 +53,27 @@ impl CommandError {
         CommandError::Other(Cow::Borrowed(text))
     }
 
+    /// An error that repeats bytes of the client between two texts; the first begins with the error code.
+    pub fn quoting(before: &'static str, quoted: &[u8], after: &'static str) -> Self {
+        CommandError::Quoting { before, quoted: quoted.to_vec(), after }
+    }
+
+    /// Writes the error reply.
+    pub fn write(&self, out: &mut Writer<'_>) {
+        match self {
+            CommandError::Quoting { before, quoted, after } => {
+                out.error_bytes(&[before.as_bytes(), quoted, after.as_bytes()].concat());
+            }
+            other => out.error(&other.to_string()),
+        }
+    }
+
     /// The first word of the reply, as `errorstats` counts it.
     pub fn code(&self) -> &str {
         match self {
             CommandError::WrongType => "WRONGTYPE",
             CommandError::OutOfMemory => "OOM",
+            CommandError::Quoting { before, .. } => before.split(' ').next().unwrap_or("ERR"),
             CommandError::Other(text) => text.split(' ').next().unwrap_or("ERR"),
             _ => "ERR",
         }

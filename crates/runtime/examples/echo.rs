@@ -92,6 +92,14 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     let listeners = bind(&spec)?;
     println!("listening on {} with {cores} cores", listeners.local_addrs()[0]);
     run(cfg, listeners, |_core| Pong { stop: false })?;
-    println!("cpu: {}", std::fs::read_to_string("/proc/self/stat")?.split(' ').skip(13).take(2).collect::<Vec<_>>().join(" user ticks, system ticks "));
+    println!(
+        "cpu: {}",
+        std::fs::read_to_string("/proc/self/stat")?
+            .split(' ')
+            .skip(13)
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" user ticks, system ticks ")
+    );
     Ok(())
 }

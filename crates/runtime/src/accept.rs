@@ -31,7 +31,7 @@ struct Listener {
 }
 
 enum Socket {
-    Tcp { fd: OwnedFd, addr: SocketAddr },
+    Tcp { fd: OwnedFd, addr: SocketAddr, spread: bool },
     Unix(UnixSocket),
 }
 
@@ -48,21 +48,23 @@ impl Socket {
 pub(crate) struct Accepted {
     pub fd: OwnedFd,
     pub peer: PeerInfo,
+    /// It may live on another core.
+    pub spread: bool,
 }
 
 impl Acceptor {
     /// Adds the listeners bound before the start. Nothing is armed yet. The unix socket has the
     /// same number on all cores; only core 0 has it.
     pub fn new(tcp: Vec<(OwnedFd, SocketAddr)>, unix: Option<UnixSocket>) -> Acceptor {
-        let tcp = tcp.into_iter().map(|(fd, addr)| Some(Socket::Tcp { fd, addr }));
+        let tcp = tcp.into_iter().map(|(fd, addr)| Some(Socket::Tcp { fd, addr, spread: true }));
         let sockets = tcp.chain([unix.map(Socket::Unix)]);
         let listeners = sockets.map(|socket| Listener { socket, armed: false }).collect();
         Acceptor { listeners, retry_at: None }
     }
 
-    pub fn add_tcp(&mut self, ring: &mut Ring, addr: SocketAddr, fd: OwnedFd) -> usize {
+    pub fn add_tcp(&mut self, ring: &mut Ring, addr: SocketAddr, fd: OwnedFd, spread: bool) -> usize {
         let addr = listen::local_addr(fd.as_raw_fd()).unwrap_or(addr);
-        self.listeners.push(Listener { socket: Some(Socket::Tcp { fd, addr }), armed: false });
+        self.listeners.push(Listener { socket: Some(Socket::Tcp { fd, addr, spread }), armed: false });
         self.arm(ring);
         self.listeners.len() - 1
     }
@@ -94,7 +96,7 @@ impl Acceptor {
 
     pub fn set_keepalive(&mut self, seconds: u32) {
         for listener in &self.listeners {
-            if let Some(Socket::Tcp { fd, addr }) = &listener.socket
+            if let Some(Socket::Tcp { fd, addr, .. }) = &listener.socket
                 && let Err(error) = listen::set_keepalive(fd, seconds)
             {
                 tracing::warn!(%error, %addr, "cannot set keepalive");
@@ -187,7 +189,8 @@ impl Acceptor {
                 fd: result,
             },
         };
-        Ok(Some(Accepted { fd, peer }))
+        let spread = !matches!(&listener.socket, Some(Socket::Tcp { spread: false, .. }));
+        Ok(Some(Accepted { fd, peer, spread }))
     }
 }
 

@@ -200,7 +200,6 @@ impl ConnTable {
         let conn = self.chunks.get(id.index as usize / CHUNK)?.get(id.index as usize % CHUNK)?;
         (conn.generation == id.generation && conn.flags.has(Flags::LIVE)).then_some(conn)
     }
-
 }
 
 impl Drop for ConnTable {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use io_uring::types::Fd;
 use io_uring::{cqueue, opcode};
 
-use crate::app::{App, ConnId, CoreId, Next};
+use crate::app::{App, ConnId, CoreId, Next, PeerKind};
 use crate::clock;
 use crate::conn::Flags;
 use crate::io::Io;
@@ -47,7 +47,10 @@ enum Rest {
     /// Go on at once.
     None,
     /// Sleep, at most until this monotonic time (µs); spin first if `expecting`.
-    Sleep { until: Option<u64>, expecting: bool },
+    Sleep {
+        until: Option<u64>,
+        expecting: bool,
+    },
     Stop,
 }
 
@@ -259,13 +262,20 @@ impl<A: App> CoreLoop<A> {
             Ok(None) => {}
             Ok(Some(accepted)) => {
                 let (fd, peer) = (accepted.fd, accepted.peer);
-                match peer.kind {
-                    crate::PeerKind::Tcp => self.open(Docked { fd, peer }),
-                    crate::PeerKind::Unix => {
+                let me = usize::from(io.core.0);
+                let to = match peer.kind {
+                    PeerKind::Tcp if accepted.spread => io.post.mesh().place_connection(me),
+                    PeerKind::Tcp => me,
+                    PeerKind::Unix => {
                         let to = self.next_core;
                         self.next_core = (to + 1) % io.cores;
-                        io.hand_over(CoreId(to as u16), fd, peer);
+                        to
                     }
+                };
+                if to == me {
+                    self.open(Docked { fd, peer, counted: false });
+                } else {
+                    io.hand_over(CoreId(to as u16), fd, peer);
                 }
             }
             Err(errno) => {
@@ -290,13 +300,16 @@ impl<A: App> CoreLoop<A> {
     }
 
     fn open(&mut self, docked: Docked) {
-        let Docked { fd, mut peer } = docked;
+        let Docked { fd, mut peer, counted } = docked;
         let fd = fd.into_raw_fd();
         peer.fd = fd;
         let io = &mut self.io;
         let conn = io.conns.open(fd);
         if io.ring.register_file(conn.index, fd) {
             io.conns.at(conn.index).flags.set(Flags::REGISTERED);
+        }
+        if !counted {
+            io.post.mesh().count_connection(usize::from(io.core.0));
         }
         io.stats.accepts += 1;
         io.receive_later(conn.index);

@@ -204,7 +204,7 @@ impl<M: Send + 'static> Io<M> {
     /// Takes over a connected stream socket; `on_open` follows in the next turn at the latest.
     pub fn adopt(&mut self, fd: OwnedFd, mut peer: PeerInfo) {
         peer.fd = fd.as_raw_fd();
-        self.adopted.push_back(Docked { fd, peer });
+        self.adopted.push_back(Docked { fd, peer, counted: false });
     }
 
     /// Hands a connected stream socket to another core, whose `on_open` gets it.
@@ -225,13 +225,23 @@ impl<M: Send + 'static> Io<M> {
 
     /// Opens a listener on this core and accepts from it; its number for [`PeerInfo::listener`].
     /// Each core opens its own for the same address; [`crate::listen::probe`] tells beforehand
-    /// whether somebody else is there.
+    /// whether somebody else is there. As with the listeners of [`crate::bind`], a connection is
+    /// handed to another core when that one has clearly fewer.
     ///
     /// # Errors
     /// What the system refused.
     pub fn listen(&mut self, spec: &TcpListen) -> Result<usize, ListenError> {
         let socket = listen_tcp(spec)?;
-        Ok(self.acceptor.add_tcp(&mut self.ring, spec.addr, socket))
+        Ok(self.acceptor.add_tcp(&mut self.ring, spec.addr, socket, true))
+    }
+
+    /// As [`Io::listen`], but what this core accepts stays on this core: for ports of one core only.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn listen_here(&mut self, spec: &TcpListen) -> Result<usize, ListenError> {
+        let socket = listen_tcp(spec)?;
+        Ok(self.acceptor.add_tcp(&mut self.ring, spec.addr, socket, false))
     }
 
     /// Closes this core's listener on that address; whether there was one. Connections that wait
@@ -302,6 +312,7 @@ impl<M: Send + 'static> Io<M> {
             self.ring.push_cancel(Tag::new(Op::SendWait, index, generation));
         }
         self.stats.closes += 1;
+        self.post.mesh().uncount_connection(usize::from(self.core.0));
         self.release_if_quiet(index);
     }
 

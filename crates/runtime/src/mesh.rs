@@ -28,7 +28,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rtrb::{Consumer, Producer, RingBuffer, chunks::ChunkError};
@@ -77,7 +77,7 @@ impl CoreSet {
 ///
 /// ```text
 /// line 0:  rung 7 x 8 B | asleep | docked | -
-/// line 1:  starved 7 x 8 B | -
+/// line 1:  starved 7 x 8 B | connections | -
 /// ```
 /// Aligned to two lines: the cpu fetches them in pairs.
 #[repr(C, align(128))]
@@ -89,6 +89,9 @@ struct Bell {
     line_0_rest: [u8; 6],
     /// Peers whose queue to this core is full.
     starved: CoreSet,
+    /// Connections of this core, those on their way to it included. Not part of the bell; looked at
+    /// when a connection is accepted.
+    connections: AtomicU32,
 }
 
 const _: () = assert!(size_of::<Bell>() == 128);
@@ -108,6 +111,8 @@ pub(crate) struct Mesh {
 pub(crate) struct Docked {
     pub fd: OwnedFd,
     pub peer: PeerInfo,
+    /// It is among its core's `connections` already.
+    pub counted: bool,
 }
 
 impl Mesh {
@@ -118,6 +123,7 @@ impl Mesh {
             docked: AtomicBool::new(false),
             line_0_rest: [0; 6],
             starved: CoreSet::new(),
+            connections: AtomicU32::new(0),
         };
         Mesh {
             bells: (0..cores).map(|_| bell()).collect(),
@@ -146,6 +152,7 @@ impl Mesh {
     fn ring(&self, from: usize, to: usize) -> bool {
         let bell = &self.bells[to];
         bell.rung.insert(from);
+        interleave();
         bell.asleep.load(Ordering::SeqCst) && bell.asleep.swap(false, Ordering::SeqCst)
     }
 
@@ -166,6 +173,26 @@ impl Mesh {
 
     pub fn wakes_by_event(&self) -> bool {
         self.by_event.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection of `core`, or one on its way to it.
+    pub fn count_connection(&self, core: usize) {
+        self.bells[core].connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn uncount_connection(&self, core: usize) {
+        self.bells[core].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The core that a connection accepted by `me` should live on: `me`, unless it has clearly more
+    /// connections than another. The kernel's hash spreads many connections well and few badly.
+    pub fn place_connection(&self, me: usize) -> usize {
+        let load = |core: usize| self.bells[core].connections.load(Ordering::Relaxed);
+        let others = (1..self.cores()).map(|step| (me + step) % self.cores());
+        match others.min_by_key(|&core| load(core)) {
+            Some(other) if load(me) > load(other) + load(other) / 8 => other,
+            _ => me,
+        }
     }
 
     fn dock(&self, core: usize) -> MutexGuard<'_, Vec<Docked>> {
@@ -244,6 +271,14 @@ pub(crate) fn connect<M>(mesh: &Arc<Mesh>, capacity: usize) -> Vec<(Post<M>, Inb
     .collect()
 }
 
+/// Nothing; in the tests a pause of random length at the points where the order of two cores'
+/// accesses matters, so that they meet there in all orders.
+#[inline(always)]
+fn interleave() {
+    #[cfg(test)]
+    tests::pause();
+}
+
 impl<M> Post<M> {
     /// Stages a message. Calls `wake` for a sleeping peer that must be woken now because much has
     /// gathered for it.
@@ -298,7 +333,9 @@ impl<M> Post<M> {
         }
         let mut moved = outbox.fill();
         if !outbox.staged.is_empty() {
+            interleave();
             self.mesh.bells[to].starved.insert(self.me);
+            interleave();
             moved += outbox.fill();
         }
         let done = outbox.staged.is_empty();
@@ -312,7 +349,8 @@ impl<M> Post<M> {
     /// Puts a connection into another core's dock.
     pub fn dock(&mut self, to: CoreId, fd: OwnedFd, peer: PeerInfo, mut wake: impl FnMut(usize)) {
         let to = usize::from(to.0);
-        self.mesh.dock(to).push(Docked { fd, peer });
+        self.mesh.count_connection(to);
+        self.mesh.dock(to).push(Docked { fd, peer, counted: true });
         self.mesh.bells[to].docked.store(true, Ordering::Release);
         if self.mesh.ring(self.me, to) {
             wake(to);
@@ -336,7 +374,9 @@ impl<M> Post<M> {
     #[must_use]
     pub fn fall_asleep(&self) -> bool {
         let bell = &self.mesh.bells[self.me];
+        interleave();
         bell.asleep.store(true, Ordering::SeqCst);
+        interleave();
         if bell.rung.is_empty(self.words) && !self.mesh.abort.load(Ordering::SeqCst) {
             return true;
         }
@@ -387,6 +427,7 @@ impl<M> Inboxes<M> {
         let mut took = false;
         bell.rung.take(*words, |from| {
             let Some(queue) = queues[from].as_mut() else { return };
+            interleave();
             // What is there now; what comes later rings again.
             let Ok(chunk) = queue.read_chunk(queue.slots()) else { return };
             *received += chunk.len() as u64;
@@ -396,6 +437,7 @@ impl<M> Inboxes<M> {
             }
         });
         if took {
+            interleave();
             fence(Ordering::SeqCst);
             bell.starved.take(*words, |peer| {
                 if mesh.ring(*me, peer) {
@@ -414,5 +456,142 @@ impl<M> Inboxes<M> {
         }
         bell.docked.store(false, Ordering::Relaxed);
         std::mem::take(&mut *self.mesh.dock(self.me))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread::{self, Thread};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    pub fn pause() {
+        thread_local! {
+            static DICE: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+        }
+        DICE.with(|dice| {
+            let mut word = dice.get();
+            if word == 0 {
+                word = &raw const word as u64 | 1;
+            }
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            dice.set(word);
+            match word % 16 {
+                0 => thread::yield_now(),
+                1 => (0..word >> 16 & 0x3ff).for_each(|_| std::hint::spin_loop()),
+                _ => {}
+            }
+        });
+    }
+
+    /// Sleeping is parking here, and a wake-up unparks: the protocol alone, without rings.
+    ///
+    /// Each thread sends a number of messages at random moments to random others, sleeps whenever
+    /// it has nothing to do, and expects all that was sent to it. A lost wake-up leaves a thread
+    /// parked with mail in its queue.
+    fn stress(cores: usize, capacity: usize, messages: u64) {
+        let mesh = Arc::new(Mesh::new(cores));
+        let handles: Arc<Mutex<Vec<Option<Thread>>>> = Arc::new(Mutex::new(vec![None; cores]));
+        let all_known = Arc::new(Barrier::new(cores));
+        let received = Arc::new(AtomicU64::new(0));
+        let total = messages * cores as u64;
+        let threads: Vec<_> = connect::<u64>(&mesh, capacity)
+            .into_iter()
+            .enumerate()
+            .map(|(me, (mut post, mut inboxes))| {
+                let (handles, all_known, received) =
+                    (Arc::clone(&handles), Arc::clone(&all_known), Arc::clone(&received));
+                thread::spawn(move || {
+                    handles.lock().unwrap()[me] = Some(thread::current());
+                    all_known.wait();
+                    let peers = handles.lock().unwrap().clone();
+                    let wake = |core: usize| peers[core].as_ref().unwrap().unpark();
+                    let mut dice = 0x1234_5678_9abc_def1u64 + me as u64;
+                    let mut random = move || {
+                        dice ^= dice << 13;
+                        dice ^= dice >> 7;
+                        dice ^= dice << 17;
+                        dice
+                    };
+                    let mut to_send = messages;
+                    let mut next_from = vec![0u64; cores];
+                    let mut next_to = vec![0u64; cores];
+                    while received.load(Ordering::Relaxed) < total {
+                        let mut got = 0;
+                        inboxes.take(|from, number| {
+                            let expected = &mut next_from[usize::from(from.0)];
+                            assert_eq!(number, *expected);
+                            *expected += 1;
+                            got += 1;
+                        });
+                        for peer in inboxes.to_wake.drain(..) {
+                            wake(peer);
+                        }
+                        if got > 0 && received.fetch_add(got, Ordering::Relaxed) + got == total {
+                            (0..cores).for_each(wake);
+                        }
+                        for _ in 0..(random() % 8).min(to_send) {
+                            let to = (me + 1 + (random() % (cores as u64 - 1)) as usize) % cores;
+                            post.send(CoreId(to as u16), next_to[to], wake);
+                            next_to[to] += 1;
+                            to_send -= 1;
+                        }
+                        post.flush(wake);
+                        // Whoever waits for room relies on being rung, like whoever waits for mail.
+                        let waits = to_send == 0 || !post.staged.is_empty();
+                        if (waits || random() % 4 == 0) && post.fall_asleep() {
+                            let begin = Instant::now();
+                            if received.load(Ordering::Relaxed) < total && waits {
+                                thread::park_timeout(Duration::from_secs(20));
+                            } else {
+                                thread::park_timeout(Duration::from_micros(50));
+                            }
+                            post.awake();
+                            let slept = begin.elapsed();
+                            let waits = post.is_rung() || !post.staged.is_empty();
+                            assert!(slept < Duration::from_secs(15) || !waits, "core {me} slept over its mail");
+                        }
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(received.load(Ordering::Relaxed), total);
+    }
+
+    #[test]
+    fn no_wake_up_is_lost() {
+        stress(2, 1024, 200_000);
+        stress(3, 1024, 200_000);
+        stress(5, 1024, 40_000);
+    }
+
+    #[test]
+    fn no_wake_up_is_lost_when_queues_are_full() {
+        stress(2, 1, 50_000);
+        stress(3, 2, 50_000);
+        stress(4, 3, 20_000);
+    }
+
+    #[test]
+    fn connections_go_where_there_are_clearly_fewer() {
+        let mesh = Mesh::new(4);
+        assert_eq!(mesh.place_connection(2), 2, "all are empty");
+        mesh.count_connection(2);
+        assert_eq!(mesh.place_connection(2), 3);
+        for core in 0..4 {
+            (0..100).for_each(|_| mesh.count_connection(core));
+        }
+        assert_eq!(mesh.place_connection(2), 2, "one of a hundred does not matter");
+        (0..20).for_each(|_| mesh.count_connection(2));
+        (0..20).for_each(|_| mesh.uncount_connection(1));
+        assert_eq!(mesh.place_connection(2), 1);
+        assert_eq!(mesh.place_connection(1), 1);
     }
 }

@@ -149,8 +149,7 @@ impl Ring {
         // borrow from it; nothing else ever makes a reference to it.
         let (mut submitter, sq, cq) = unsafe { &mut *owner.as_ptr() }.split();
         let mut probe = Probe::new();
-        let messages =
-            submitter.register_probe(&mut probe).is_ok() && probe.is_supported(opcode::MsgRingData::CODE);
+        let messages = submitter.register_probe(&mut probe).is_ok() && probe.is_supported(opcode::MsgRingData::CODE);
         if let Err(error) = submitter.register_ring_fd() {
             tracing::debug!(%error, "the ring's descriptor stays unregistered");
         }
@@ -266,13 +265,9 @@ impl Ring {
             self.enters += 1;
             let result = match wait {
                 // SAFETY: no argument is passed.
-                Wait::No => unsafe {
-                    self.submitter.enter::<libc::sigset_t>(queued, 0, self.enter_flags, None)
-                },
+                Wait::No => unsafe { self.submitter.enter::<libc::sigset_t>(queued, 0, self.enter_flags, None) },
                 // SAFETY: no argument is passed.
-                Wait::Forever => unsafe {
-                    self.submitter.enter::<libc::sigset_t>(queued, 1, self.enter_flags, None)
-                },
+                Wait::Forever => unsafe { self.submitter.enter::<libc::sigset_t>(queued, 1, self.enter_flags, None) },
                 Wait::AtMost(duration) => {
                     let time = Timespec::from(duration);
                     let args = SubmitArgs::new().timespec(&time);
@@ -366,7 +361,17 @@ mod tests {
 
     #[test]
     fn tags_survive_packing() {
-        for op in [Op::Recv, Op::SendNow, Op::SendWait, Op::Accept, Op::Cancel, Op::Wake, Op::WakeFailed, Op::EventFd, Op::Signal] {
+        for op in [
+            Op::Recv,
+            Op::SendNow,
+            Op::SendWait,
+            Op::Accept,
+            Op::Cancel,
+            Op::Wake,
+            Op::WakeFailed,
+            Op::EventFd,
+            Op::Signal,
+        ] {
             let tag = Tag::new(op, 0xdead_beef, 0x00ab_cdef);
             assert_eq!(Tag::unpack(tag.pack()), Some(tag));
         }

@@ -136,8 +136,11 @@ fn run_core<A: App>(
         // Another core reports why.
         return Ok(());
     }
+    // Declared before `leaving`, so dropped after it, also by a panic: the ring stays open until all
+    // cores have left.
+    let mut place = None;
     let leaving = Leaving { mesh, gates, clean: false };
-    let mut core_loop = CoreLoop::new(make(core), io, inboxes, signals, spin_us);
+    let core_loop = place.insert(CoreLoop::new(make(core), io, inboxes, signals, spin_us));
     let result = core_loop.run();
     leaving.done(result.is_ok());
     result.map_err(|source| RuntimeError::RingLost { core: core.0, source })
@@ -154,8 +157,8 @@ fn set_up<M: Send + 'static>(
     }
     let failed = |what| move |source| RuntimeError::Ring { core: core.0, what, source };
     let mut ring = Ring::new(cfg.ring_entries).map_err(failed("io_uring_setup"))?;
-    let buffers =
-        RecvBuffers::new(&ring, cfg.recv_buffers, cfg.recv_buffer_bytes).map_err(failed("registering receive buffers"))?;
+    let buffers = RecvBuffers::new(&ring, cfg.recv_buffers, cfg.recv_buffer_bytes)
+        .map_err(failed("registering receive buffers"))?;
     ring.register_file_table(cfg.registered_files);
     let waker = Waker::new(cfg.wake, &ring, Arc::clone(mesh)).map_err(failed("an eventfd"))?;
     mesh.set_wake_fd(core, waker.address(&ring));

@@ -69,6 +69,32 @@ fn without_registered_files_and_with_few_buffers() {
     assert!(stats.recv_starved > 0, "two buffers were enough for sixteen connections?");
 }
 
+/// More completions at once than the completion queue holds.
+#[test]
+fn an_overflowing_completion_queue() {
+    let mut cfg = RuntimeConfig::new(1);
+    cfg.ring_entries = 64;
+    cfg.recv_buffers = 4096;
+    cfg.recv_buffer_bytes = 512;
+    let running = start(cfg, "127.0.0.1:0", None);
+    let mut streams: Vec<TcpStream> = (0..700).map(|_| running.connect(Mode::Echo)).collect();
+    for round in 0..5u8 {
+        // Many pieces per connection, and the reader comes later: sends run into full sockets too.
+        let data = vec![round; 20_000];
+        for stream in &mut streams {
+            stream.write_all(&data).unwrap();
+        }
+        for stream in &mut streams {
+            let mut back = vec![0; data.len()];
+            stream.read_exact(&mut back).unwrap();
+            assert!(back == data);
+        }
+    }
+    drop(streams);
+    running.wait_closed();
+    running.stop();
+}
+
 #[test]
 fn more_connections_than_registered_files() {
     let mut cfg = RuntimeConfig::new(1);
@@ -104,6 +130,25 @@ fn unix_sockets_are_dealt_over_the_cores() {
     }
     running.stop();
     assert!(!path.exists());
+}
+
+#[test]
+fn few_connections_are_spread_over_the_cores() {
+    let running = start(RuntimeConfig::new(4), "127.0.0.1:0", None);
+    let mut streams = Vec::new();
+    for round in 1..=5 {
+        for _ in 0..4 {
+            let mut stream = running.connect(Mode::Echo);
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            streams.push(stream);
+        }
+        let per_core = running.seen.per_core.lock().unwrap();
+        assert!((0..4).all(|core| per_core.get(&core) == Some(&round)), "{per_core:?}");
+    }
+    drop(streams);
+    running.wait_closed();
+    running.stop();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The command line: `pinyon-server [FILE | -] [--DIRECTIVE VALUE...]...`.
 //!
-//! Every directive is an option, made from its row. The words behind an option, up to the next one, are its value, as with
-//! redis-server: `--save 900 1 --bind 127.0.0.1 -::1`. [`lines`] turns that into `--save="900" "1"` before clap sees it, so
-//! clap's part is to know the names, to complain about others, and to print help.
+//! Every directive is an option, made from its row. The words behind an option, up to the next one, are its value, as
+//! with redis-server: `--save 900 1 --bind 127.0.0.1 -::1`. [`lines`] turns that into `--save="900" "1"` before clap
+//! sees it, so clap's part is to know the names, to complain about others, and to print help.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -181,7 +181,8 @@ fn in_one_argument(option: &str) -> Option<(String, Vec<String>)> {
     Some((name.to_owned(), words))
 }
 
-/// The words of the option `name`: all up to the next option. The first may begin with `--` when no option is called so.
+/// The words of the option `name`: all up to the next option. The first may begin with `--` when no option is called
+/// so.
 fn words_behind<'a>(args: &'a [String], name: &str) -> &'a [String] {
     let list = directives::find(name).is_none_or(|row| matches!(row.kind, Kind::List(_)));
     let ends = |(i, arg): (usize, &String)| match arg.strip_prefix("--") {

@@ -1,12 +1,14 @@
 //! What concerns connections as such: who is let in, MONITOR's audience, CLIENT PAUSE, output limits, idle timeouts.
 
 use pinyon_base::text::write_quoted;
+use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::row::{Command, Flags};
 use pinyon_resp::Args;
 use pinyon_runtime::{ConnId, CoreId, PeerInfo, clock};
 use std::sync::Arc;
 
 use crate::core::{Core, Io, Mail};
+use crate::secrets::{REDACTED, secret_args};
 use crate::session::SessionFlags;
 use crate::settings::Gates;
 
@@ -84,15 +86,16 @@ impl Core {
 
     /// Shows a command to all monitors of all cores.
     #[cold]
-    pub(crate) fn feed_monitors(&mut self, io: &mut Io, conn: ConnId, args: Args<'_>) {
+    pub(crate) fn feed_monitors(&mut self, io: &mut Io, conn: ConnId, id: CommandId, args: Args<'_>) {
         let Some(session) = self.sessions.get(conn) else { return };
         let now = clock::unix_us();
         let mut line = format!("+{}.{:06} [{} ", now / 1_000_000, now % 1_000_000, session.db.0).into_bytes();
         line.extend_from_slice(session.details.peer.addr_text().as_bytes());
         line.push(b']');
-        for arg in args.iter() {
+        let secret = secret_args(id, args);
+        for (at, arg) in args.iter().enumerate() {
             line.push(b' ');
-            write_quoted(arg, &mut line);
+            write_quoted(if secret.contains(&at) { REDACTED } else { arg }, &mut line);
         }
         line.extend_from_slice(b"\r\n");
         let line = Arc::new(line);

@@ -74,6 +74,8 @@ pub struct Core {
     pub active_expire: bool,
     /// The TCP addresses listened on; kept by the core that decides on changes.
     pub listening: Vec<SocketAddr>,
+    /// A CONFIG SET that moves to other addresses is under way; kept by the same core.
+    pub rebinding: bool,
     rng: u64,
     /// Counts turns: a session's budget is per turn.
     pub turn: u64,
@@ -86,6 +88,8 @@ pub struct Core {
     pub(crate) spans: Vec<Span>,
     pub(crate) parsed: Vec<Parsed>,
     pub(crate) scratch: Output,
+    /// The session whose input is being run.
+    pub(crate) running: Option<ConnId>,
     /// Set by SHUTDOWN or a signal: the core stops once its output has left.
     pub stopping: bool,
 }
@@ -119,6 +123,7 @@ impl Core {
             jobs: Jobs::default(),
             active_expire: true,
             listening,
+            rebinding: false,
             rng,
             turn: 0,
             open_batches: (0..shards).map(|_| None).collect(),
@@ -127,6 +132,7 @@ impl Core {
             spans: Vec::new(),
             parsed: Vec::new(),
             scratch: Output::default(),
+            running: None,
             stopping: false,
         };
         core.apply_config(config);
@@ -182,7 +188,8 @@ impl Core {
 
     /// Closes a connection whose client will send no more, once everything it sent is answered.
     pub(crate) fn finish_eof(&mut self, io: &mut Io, conn: ConnId) {
-        if let Some(session) = self.sessions.get(conn)
+        if self.running != Some(conn)
+            && let Some(session) = self.sessions.get(conn)
             && session.flags.contains(SessionFlags::EOF)
             && !session.flags.intersects(SessionFlags::READY | SessionFlags::BLOCKED | SessionFlags::PAUSED)
             && session.slots.is_none()

@@ -17,6 +17,9 @@ const TEND_MEMORY_US: u64 = 100_000;
 const SAMPLE_US: u64 = 100_000;
 const SAMPLES: usize = 16;
 
+/// The longest sleep, in ms.
+const SLEEP_MS_MAX: i64 = 3_600_000;
+
 /// When what is due.
 #[derive(Default)]
 pub struct Cron {
@@ -133,7 +136,11 @@ impl Core {
 
     /// When the core must wake without an event, in monotonic µs.
     pub(crate) fn wake_at_us(&self, io: &Io) -> Option<u64> {
-        let from_ms = |at_ms: i64| io.now_us() + (at_ms - io.now_ms()).max(0) as u64 * 1000;
+        // Deadlines may be millions of years away: the core then sleeps for less.
+        let from_ms = |at_ms: i64| {
+            let wait_ms = at_ms.saturating_sub(io.now_ms()).clamp(0, SLEEP_MS_MAX);
+            io.now_us() + wait_ms as u64 * 1000
+        };
         let expiry = self.exec.shard.next_deadline().map(|due| from_ms(due.0));
         let pause = (self.pause.until_ms != 0).then(|| from_ms(self.pause.until_ms));
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);

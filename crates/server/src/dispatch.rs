@@ -10,6 +10,7 @@
 //! ```
 
 use pinyon_base::{shard_of, slot_of};
+use pinyon_engine::CommandError;
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Command, Flags, Handler};
@@ -21,6 +22,7 @@ use crate::core::{Core, Io};
 use crate::exec::Run;
 use crate::hop::Origin;
 use crate::session::SessionFlags;
+use crate::settings::Gates;
 
 /// A command of the pipeline at hand, parsed and not yet run.
 #[derive(Clone, Copy)]
@@ -42,11 +44,8 @@ pub struct Parsed {
 const PARSE_AHEAD: usize = 32;
 /// Commands that one connection may run in one turn.
 const COMMANDS_PER_TURN: u32 = 512;
-/// Receiving stops while this much input waits, in bytes, and goes on when it has been run.
-const PENDING_BYTES_MAX: usize = 1 << 20;
-
 /// What became of a piece of input.
-enum Progress {
+pub enum Progress {
     /// All complete commands ran; at least `need` bytes belong to the one that is not complete.
     Starved { need: usize },
     /// The session may not run further now (budget, promise, pause, close).
@@ -54,128 +53,13 @@ enum Progress {
 }
 
 impl Core {
-    /// Takes bytes received for `conn` and runs what may run.
-    pub fn take_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) {
-        let now_ms = io.now_ms();
-        let turn = self.turn;
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        session.input_bytes += data.len() as u64;
-        session.last_active_ms = now_ms;
-        session.new_turn(turn);
-        if session.pending_len() > 0 || !session.may_run() {
-            let waiting = session.flags.contains(SessionFlags::READY) || !session.may_run();
-            session.pending.extend_from_slice(data);
-            if waiting {
-                self.throttle(io, conn);
-            } else {
-                self.run_pending(io, conn);
-            }
-            return;
-        }
-        let (consumed, progress) = self.run_input(io, conn, data);
-        self.keep_rest(io, conn, &data[consumed..], progress);
-    }
-
-    /// Takes up the sessions that had input left over.
-    pub(crate) fn run_ready(&mut self, io: &mut Io) {
-        let turn = self.turn;
-        for conn in std::mem::take(&mut self.ready) {
-            if let Some(session) = self.sessions.get_mut(conn) {
-                session.flags.remove(SessionFlags::READY);
-                session.new_turn(turn);
-                if session.may_run() {
-                    self.run_pending(io, conn);
-                    self.finish_eof(io, conn);
-                }
-            }
-        }
-    }
-
-    /// Runs what waits in the session's own buffer.
-    fn run_pending(&mut self, io: &mut Io, conn: ConnId) {
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        let buffer = std::mem::take(&mut session.pending);
-        let start = std::mem::take(&mut session.pending_start);
-        let (consumed, progress) = self.run_input(io, conn, &buffer[start..]);
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        debug_assert!(session.pending.is_empty(), "input arrives between turns of a session only");
-        let at = start + consumed;
-        if at < buffer.len() && !session.flags.contains(SessionFlags::CLOSING) {
-            session.pending = buffer;
-            session.pending_start = at;
-            if at >= session.pending.len() / 2 {
-                session.pending.drain(..at);
-                session.pending_start = 0;
-            }
-            self.after_rest(io, conn, progress);
-        } else {
-            self.unthrottle(io, conn);
-        }
-    }
-
-    fn keep_rest(&mut self, io: &mut Io, conn: ConnId, rest: &[u8], progress: Progress) {
-        if rest.is_empty() {
-            return;
-        }
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        if session.flags.contains(SessionFlags::CLOSING) {
-            return;
-        }
-        session.pending.extend_from_slice(rest);
-        self.after_rest(io, conn, progress);
-    }
-
-    /// What follows when input is left over: more must come, or it runs in a later turn.
-    fn after_rest(&mut self, io: &mut Io, conn: ConnId, progress: Progress) {
-        let limit = self.settings.query_buffer_max;
-        let Some(session) = self.sessions.get_mut(conn) else { return };
-        match progress {
-            Progress::Starved { need } => {
-                // Room for what was announced, but no more at once than has already come: a length is only a claim.
-                let room = need.saturating_sub(session.pending_len()).min(session.pending_len().max(RESERVE_BYTES));
-                session.pending.reserve(room);
-                self.unthrottle(io, conn);
-            }
-            Progress::Stopped => {
-                if session.may_run() {
-                    self.mark_ready(conn);
-                }
-                self.throttle(io, conn);
-            }
-        }
-        let Some(session) = self.sessions.get(conn) else { return };
-        if session.pending_len() > limit {
-            self.exec.stats.query_buffer_disconnections += 1;
-            tracing::warn!("Closing client {} that reached max query buffer length", session.id);
-            self.kill(io, conn);
-        }
-    }
-
-    /// Stops receiving while much input waits; the kernel's buffers then slow the sender down.
-    fn throttle(&mut self, io: &mut Io, conn: ConnId) {
-        if let Some(session) = self.sessions.get_mut(conn)
-            && session.pending_len() > PENDING_BYTES_MAX
-            && !session.flags.contains(SessionFlags::THROTTLED)
-        {
-            session.flags.insert(SessionFlags::THROTTLED);
-            io.pause(conn);
-        }
-    }
-
-    fn unthrottle(&mut self, io: &mut Io, conn: ConnId) {
-        if let Some(session) = self.sessions.get_mut(conn)
-            && session.flags.contains(SessionFlags::THROTTLED)
-        {
-            session.flags.remove(SessionFlags::THROTTLED);
-            io.resume(conn);
-        }
-    }
-
     /// Runs the complete commands at the front of `data`, within the session's budget. Gives the bytes used up.
-    fn run_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) -> (usize, Progress) {
+    pub(crate) fn run_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) -> (usize, Progress) {
         let mut parsed = std::mem::take(&mut self.parsed);
         let mut spans = std::mem::take(&mut self.spans);
+        self.running = Some(conn);
         let result = self.run_pipelines(io, conn, data, &mut parsed, &mut spans);
+        self.running = None;
         self.parsed = parsed;
         self.spans = spans;
         self.check_output(io, conn);
@@ -249,7 +133,10 @@ impl Core {
         let prefetch = parsed.len() > 1;
         for command in parsed.iter_mut() {
             let args = arguments(data, spans, command);
-            command.id = registry.find(args.get(0));
+            command.id = match &self.settings.renames {
+                None => registry.find(args.get(0)),
+                Some(renames) => renames.find(args.get(0)),
+            };
             let Some(id) = command.id else { continue };
             let position = usize::from(first_key(&registry.entry(id).keys));
             if position == 0 || position >= args.len() {
@@ -360,9 +247,9 @@ impl Core {
         };
         let (id, row) = match resolve(id, args) {
             Ok(found) => found,
-            Err(text) => {
+            Err(error) => {
                 session.begin_command(Some(id));
-                self.refuse(io, conn, Some(id), &text);
+                self.refuse(io, conn, None, &error);
                 self.end_command(conn);
                 return Outcome::Done;
             }
@@ -375,28 +262,25 @@ impl Core {
         session.begin_command(Some(id));
         match self.gate(conn, id, row, args) {
             Ok(()) => self.carry_out(io, conn, id, row, command, args),
-            Err(text) => self.refuse(io, conn, Some(id), &text),
+            Err(error) => self.refuse(io, conn, Some(id), &error),
         }
         self.end_command(conn);
         Outcome::Done
     }
 
-    /// Whether the command may run at all; otherwise the error's text.
-    fn gate(&self, conn: ConnId, id: CommandId, row: &Command, args: Args<'_>) -> Result<(), String> {
+    /// Whether the command may run at all.
+    fn gate(&self, conn: ConnId, id: CommandId, row: &Command, args: Args<'_>) -> Result<(), CommandError> {
         if !registry().entry(id).arity_ok(args.len()) {
-            return Err(format!("ERR wrong number of arguments for '{}' command", registry().full_name(id)));
+            return Err(CommandError::WrongArity(registry().full_name(id).into()));
         }
         let authenticated = self.sessions.get(conn).is_some_and(|s| s.flags.contains(SessionFlags::AUTHENTICATED));
         if !authenticated && !row.flags.contains(Flags::NO_AUTH) {
-            return Err("NOAUTH Authentication required.".to_owned());
+            return Err(CommandError::text("NOAUTH Authentication required."));
         }
         Ok(())
     }
 
     fn carry_out(&mut self, io: &mut Io, conn: ConnId, id: CommandId, row: &'static Command, command: &Parsed, args: Args<'_>) {
-        if self.gates.contains(crate::settings::Gates::MONITORS) && !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
-            self.feed_monitors(io, conn, args);
-        }
         self.exec.start(io.now_ms());
         let ns = match row.handler {
             Handler::Shard(handler) => {
@@ -420,9 +304,8 @@ impl Core {
             Handler::Server(server) => {
                 let call = Call { conn, id, args };
                 if let Err(error) = commands::run(self, io, server, &call) {
-                    self.exec.stats.commands[id.0 as usize].failed += 1;
-                    self.exec.stats.error(error.code());
-                    self.reply(io, conn, |out| out.error(&error.to_string()));
+                    self.exec.stats.failed(Some(id), error.code());
+                    self.reply(io, conn, |out| error.write(out));
                 }
                 self.exec.finish(id)
             }
@@ -430,6 +313,10 @@ impl Core {
         };
         if ns >= self.exec.watch_ns && !row.flags.contains(Flags::SKIP_SLOWLOG) {
             self.was_slow(io, conn, id, args, ns);
+        }
+        let shown = !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN);
+        if shown && self.gates.contains(Gates::MONITORS) {
+            self.feed_monitors(io, conn, id, args);
         }
     }
 
@@ -506,12 +393,13 @@ impl Core {
     }
 
     /// Answers with an error before execution, and counts it.
-    fn refuse(&mut self, io: &mut Io, conn: ConnId, id: Option<CommandId>, text: &str) {
+    #[cold]
+    fn refuse(&mut self, io: &mut Io, conn: ConnId, id: Option<CommandId>, error: &CommandError) {
         if let Some(id) = id {
-            self.exec.stats.commands[id.0 as usize].rejected += 1;
+            self.exec.stats.commands[id.index()].rejected += 1;
         }
-        self.exec.stats.error(text.split(' ').next().unwrap_or("ERR"));
-        self.reply(io, conn, |out| out.error(text));
+        self.exec.stats.error(error.code());
+        self.reply(io, conn, |out| error.write(out));
     }
 
     fn end_command(&mut self, conn: ConnId) {
@@ -558,9 +446,6 @@ enum Stop {
     Inline { consumed: usize, args: Vec<Vec<u8>> },
     Error(ProtocolError),
 }
-
-/// At the start of a big argument: how much room is made ahead of its arrival.
-const RESERVE_BYTES: usize = 1 << 20;
 
 /// Parses up to `ahead` commands from `data[at..]`. Gives where the unparsed rest starts.
 fn parse_ahead(
@@ -627,43 +512,47 @@ pub fn first_key(plan: &KeyPlan) -> u16 {
     }
 }
 
-/// Finds the row to carry out: of a container the subcommand named by the second argument. `Err` is the error's text.
-fn resolve(id: CommandId, args: Args<'_>) -> Result<(CommandId, &'static Command), String> {
+/// Finds the row to carry out: of a container the subcommand named by the second argument.
+fn resolve(id: CommandId, args: Args<'_>) -> Result<(CommandId, &'static Command), CommandError> {
     let registry = registry();
     let row = registry.row(id);
-    if row.subcommands.is_empty() || args.len() < 2 {
-        if matches!(row.handler, Handler::Container) {
-            return Err(format!("ERR wrong number of arguments for '{}' command", row.name));
-        }
+    if row.subcommands.is_empty() {
         return Ok((id, row));
     }
-    match registry.find_sub(id, args.get(1)) {
-        Some(sub) => Ok((sub, registry.row(sub))),
-        None if matches!(row.handler, Handler::Container) => {
-            let shown = String::from_utf8_lossy(&args.get(1)[..args.get(1).len().min(128)]).into_owned();
-            Err(format!("ERR unknown subcommand '{shown}'. Try {} HELP.", row.name.to_ascii_uppercase()))
-        }
-        None => Ok((id, row)),
+    if args.len() < 2 {
+        return match row.handler {
+            Handler::Container => Err(CommandError::WrongArity(row.name.into())),
+            _ => Ok((id, row)),
+        };
     }
+    let name = args.get(1);
+    let unknown = || {
+        let mut quoted = name[..name.len().min(SHOWN_BYTES)].to_vec();
+        quoted.extend_from_slice(format!("'. Try {} HELP.", row.name.to_ascii_uppercase()).as_bytes());
+        CommandError::quoting("ERR unknown subcommand '", &quoted, "")
+    };
+    let sub = registry.find_sub(id, name).ok_or_else(unknown)?;
+    Ok((sub, registry.row(sub)))
 }
 
-/// The text for a command that does not exist, with the first of its arguments as Redis shows them.
-fn unknown_command(args: Args<'_>) -> String {
-    const SHOWN: usize = 128;
+/// Bytes of a client's words that an error repeats.
+const SHOWN_BYTES: usize = 128;
+
+/// The error for a command that does not exist, with the first of its arguments as Redis shows them.
+fn unknown_command(args: Args<'_>) -> CommandError {
     let name = args.get(0);
-    let mut text = String::from("ERR unknown command '");
-    text.push_str(&String::from_utf8_lossy(&name[..name.len().min(SHOWN)]));
-    text.push_str("', with args beginning with: ");
+    let mut quoted = name[..name.len().min(SHOWN_BYTES)].to_vec();
+    quoted.extend_from_slice(b"', with args beginning with: ");
     let mut shown = 0;
     for arg in args.iter().skip(1) {
-        if shown >= SHOWN {
+        if shown >= SHOWN_BYTES {
             break;
         }
-        let part = &arg[..arg.len().min(SHOWN - shown)];
-        text.push('\'');
-        text.push_str(&String::from_utf8_lossy(part));
-        text.push_str("' ");
+        let part = &arg[..arg.len().min(SHOWN_BYTES - shown)];
+        quoted.push(b'\'');
+        quoted.extend_from_slice(part);
+        quoted.extend_from_slice(b"' ");
         shown += part.len() + 3;
     }
-    text
+    CommandError::quoting("ERR unknown command '", &quoted, "")
 }

@@ -70,7 +70,7 @@ impl Exec {
         match (run.handler)(&mut cx, args) {
             Ok(effect) => self.stats.dirty += effect.changes(),
             Err(error) => {
-                cx.out.error(&error.to_string());
+                error.write(&mut cx.out);
                 self.stats.error(error.code());
                 self.stats.commands[run.command.0 as usize].failed += 1;
             }
@@ -124,7 +124,7 @@ impl Exec {
 
     #[cold]
     fn refuse(&mut self, run: Run, error: &CommandError, out: &mut Output) {
-        Writer { out, proto: run.proto }.error(&error.to_string());
+        error.write(&mut Writer { out, proto: run.proto });
         self.stats.error(error.code());
         self.stats.commands[run.command.0 as usize].rejected += 1;
     }

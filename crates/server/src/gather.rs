@@ -5,6 +5,7 @@
 
 use std::any::Any;
 
+use pinyon_engine::command::registry::CommandId;
 use pinyon_resp::{Output, Writer};
 use pinyon_runtime::{ConnId, CoreId};
 
@@ -29,6 +30,8 @@ pub struct Ticket {
     pub seq: u32,
     /// CLIENT REPLY OFF or SKIP: keep the order, say nothing.
     pub(crate) silent: bool,
+    /// What was asked.
+    pub(crate) command: Option<CommandId>,
 }
 
 impl Core {
@@ -118,12 +121,12 @@ impl Core {
     /// Promises a reply to `conn` and holds back its further commands until the promise is kept.
     pub fn promise(&mut self, conn: ConnId) -> Ticket {
         let Some(session) = self.sessions.get_mut(conn) else {
-            return Ticket { conn, seq: 0, silent: true };
+            return Ticket { conn, seq: 0, silent: true, command: None };
         };
         session.flags.insert(SessionFlags::BLOCKED);
         let silent = session.flags.intersects(SessionFlags::REPLY_OFF | SessionFlags::REPLY_SKIP);
         let seq = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default()).reserve();
-        Ticket { conn, seq, silent }
+        Ticket { conn, seq, silent, command: session.last_command }
     }
 
     /// Keeps a promise: writes the reply and lets the connection go on. A connection gone meanwhile is no error.
@@ -136,7 +139,8 @@ impl Core {
         if ticket.silent {
             reply.clear();
         }
-        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);
+        // First, so that a client that has half closed is not taken for one with nothing left to run.
         self.mark_ready(ticket.conn);
+        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);
     }
 }

@@ -1,7 +1,7 @@
 //! The log: one line per event, `2026-01-31T12:34:56.789Z notice message`, to the standard output or to `logfile`.
 //!
-//! Redis's levels are tracing's: warning is ERROR and WARN, notice INFO, verbose DEBUG, debug TRACE. A log file is opened
-//! for every event, so that it can be moved away at any time, as with Redis.
+//! Redis's levels are tracing's: warning is ERROR and WARN, notice INFO, verbose DEBUG, debug TRACE. A log file is
+//! opened for every event, so that it can be moved away at any time, as with Redis.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -123,7 +123,8 @@ impl Utc {
         Utc { unix_ms: since.as_millis() as u64 }
     }
 
-    /// Year, month and day in the Gregorian calendar, counted in years that begin in March, so that leap days end them.
+    /// Year, month and day in the Gregorian calendar, counted in years that begin in March, so that leap days end
+    /// them.
     fn date(self) -> (u64, u64, u64) {
         const DAYS_TO_MARCH_OF_YEAR_0: u64 = 719_468;
         const DAYS_IN_400_YEARS: u64 = 146_097;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod client_memory;
+mod cli;
 mod clients;
 mod commands;
 mod config;
@@ -11,9 +12,13 @@ mod dispatch;
 mod exec;
 mod gather;
 mod hop;
+mod input;
 mod latency;
+mod logging;
 mod multi;
+mod rebind;
 mod remote;
+mod secrets;
 mod serve;
 mod session;
 mod settings;
@@ -22,27 +27,77 @@ mod slab;
 mod slices;
 mod slots;
 mod slowlog;
+mod startup;
 mod stats;
+mod systemd;
+
+use std::process::ExitCode;
+
+use pinyon_runtime::host;
+
+use cli::Invocation;
+use config::Loaded;
+use serve::{ServeError, Server};
+use startup::{Facts, PidFile};
+use systemd::Supervisor;
 
 #[global_allocator]
 static ALLOCATOR: pinyon_runtime::memory::Counting = pinyon_runtime::memory::Counting;
 
-fn main() {
-    let mut directives = Vec::new();
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let mut at = 0;
-    while at < args.len() {
-        let name = args[at].trim_start_matches("--").to_owned();
-        let mut words = Vec::new();
-        at += 1;
-        while at < args.len() && !args[at].starts_with("--") {
-            words.push(args[at].clone());
-            at += 1;
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Invocation::Print { text, status } => print(&text, status),
+        Invocation::Check(options) => {
+            let (text, status) = cli::check(&options);
+            print(&text, status)
         }
-        directives.push((name, words));
+        Invocation::Run(options) => match cli::configure(&options) {
+            Ok(loaded) => match serve(loaded) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    tracing::error!("{error}");
+                    // The log may be a file; whoever typed the command looks at the terminal.
+                    eprintln!("pinyon-server: {error}");
+                    ExitCode::FAILURE
+                }
+            },
+            Err(text) => print(&text, 1),
+        },
     }
-    let loaded = config::load(&config::Options { directives, ..Default::default() }).expect("config");
-    let server = serve::Server::bind(loaded.config, loaded.file).expect("bind");
-    println!("listening on {:?} cpus {:?}", server.addresses(), server.cpus());
-    server.run().expect("run");
+}
+
+/// Prints a text, to the standard error when it is about a failure.
+fn print(text: &str, status: u8) -> ExitCode {
+    if status == 0 {
+        print!("{text}");
+    } else {
+        eprint!("{text}");
+    }
+    ExitCode::from(status)
+}
+
+/// Runs the server until it is told to stop.
+fn serve(loaded: Loaded) -> Result<(), ServeError> {
+    startup::begin(&loaded)?;
+    let host = pinyon_runtime::check_kernel()?;
+    let supervisor = Supervisor::of_process(loaded.config.supervised);
+    let server = Server::bind(loaded.config.clone(), loaded.file.clone())?;
+    let advice = host::advice(&host, server.cpus().len(), loaded.config.tcp_backlog, server.maxclients());
+    let facts = Facts {
+        config: &loaded.config,
+        config_file: loaded.file.as_deref(),
+        directives: loaded.directives,
+        addresses: server.addresses(),
+        cpus: server.cpus(),
+        kernel: &host.release,
+        advice: &advice,
+    };
+    startup::announce(&facts);
+    let pid_file = PidFile::create(loaded.config.pidfile.as_deref());
+    supervisor.ready(&facts.listening());
+    server.run()?;
+    supervisor.stopping();
+    drop(pid_file);
+    tracing::info!("Pinyon is now ready to exit, bye bye...");
+    Ok(())
 }

@@ -19,7 +19,7 @@ use crate::hop::Origin;
 use crate::session::SessionFlags;
 
 mod two_keys;
-mod whole;
+pub(crate) mod whole;
 
 /// A split command's parts on their way home.
 pub struct Join {
@@ -251,8 +251,9 @@ impl Core {
         if ticket.silent {
             reply.clear();
         }
-        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);
+        // First, so that a client that has half closed is not taken for one with nothing left to run.
         self.mark_ready(ticket.conn);
+        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);
     }
 }
 

@@ -89,7 +89,7 @@ impl Core {
         if ns >= self.exec.watch_ns {
             self.latency_sample(io.now_ms(), request.command, ns);
             if ns >= self.settings.slow_ns {
-                let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, args);
+                let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, request.command, args);
                 entry.client = request.client;
                 io.mail(from, Mail::Slow(Box::new(entry)));
             }
@@ -177,7 +177,7 @@ impl Core {
     pub fn was_slow(&mut self, io: &mut Io, conn: ConnId, id: CommandId, args: Args<'_>, ns: u64) {
         self.latency_sample(io.now_ms(), id, ns);
         if ns >= self.settings.slow_ns {
-            let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, args);
+            let mut entry = SlowEntry::new(&self.shared, io.now_ms(), ns, id, args);
             if let Some(session) = self.sessions.get(conn) {
                 entry.client = session.id;
                 entry.describe(session);

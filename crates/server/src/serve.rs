@@ -7,17 +7,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pinyon_runtime::{
-    CoreId, ListenError, ListenSpec, Listeners, RuntimeConfig, RuntimeError, UnixListen, clock, pin,
+    CoreId, ListenError, ListenSpec, Listeners, NotSupported, RuntimeConfig, RuntimeError, UnixListen, clock, host, pin,
 };
 
 use crate::config::Config;
 use crate::config::listen::{AddressError, addresses};
 use crate::core::Core;
 use crate::shared::Shared;
+use crate::startup::StartupError;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    #[error("{0}")]
+    NotSupported(#[from] NotSupported),
+    #[error("{0}")]
+    Startup(#[from] StartupError),
     #[error("{0}")]
     Address(#[from] AddressError),
     #[error("Could not listen: {0}")]
@@ -36,7 +41,8 @@ pub struct Server {
 
 impl Server {
     /// Opens the sockets. From here on connections wait in the kernel's queue.
-    pub fn bind(config: Config, config_file: Option<PathBuf>) -> Result<Server, ServeError> {
+    pub fn bind(mut config: Config, config_file: Option<PathBuf>) -> Result<Server, ServeError> {
+        fit_maxclients(&mut config);
         let shards = config.shard_count();
         let unix = config.unixsocket.clone().map(|path| UnixListen {
             path,
@@ -52,7 +58,6 @@ impl Server {
         let listeners = pinyon_runtime::bind(&spec)?;
         let cpus = places(&config, shards);
         let shared = Arc::new(Shared::new(
-            &config,
             config_file,
             shards,
             cpus.iter().any(Option::is_some),
@@ -67,6 +72,11 @@ impl Server {
         self.listeners.local_addrs()
     }
 
+    /// How many connections are let in.
+    pub fn maxclients(&self) -> u32 {
+        self.config.maxclients
+    }
+
     /// The cpu of each core; None where the kernel chooses.
     pub fn cpus(&self) -> &[Option<usize>] {
         &self.cpus
@@ -79,6 +89,27 @@ impl Server {
         let (config, shared) = (self.config, self.shared);
         pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
         Ok(())
+    }
+}
+
+/// Descriptors that the server needs besides those of clients.
+const OWN_FILES: u64 = 64;
+/// Descriptors that each core needs.
+const FILES_PER_CORE: u64 = 8;
+
+/// Raises the limit of open files to what `maxclients` needs, or lowers `maxclients` to what the limit allows.
+fn fit_maxclients(config: &mut Config) {
+    let own = OWN_FILES + FILES_PER_CORE * u64::from(config.shard_count());
+    let wanted = u64::from(config.maxclients) + own;
+    let granted = host::raise_open_files(wanted);
+    if granted < wanted {
+        let fits = granted.saturating_sub(own).max(1) as u32;
+        tracing::warn!(
+            "maxclients is {}, which needs {wanted} open files, but the limit is {granted}: maxclients is now {fits}. To \
+             have more, raise the limit: ulimit -n {wanted}",
+            config.maxclients
+        );
+        config.maxclients = fits;
     }
 }
 

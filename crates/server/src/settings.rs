@@ -1,5 +1,8 @@
 //! The part of the configuration that the hot paths look at, worked out once per change.
 
+use std::collections::HashMap;
+
+use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::keyspace::ShardConfig;
 use pinyon_resp::Limits;
 use pinyon_runtime::CoreId;
@@ -25,6 +28,36 @@ const MULTIBULK_MAX: i64 = i32::MAX as i64;
 /// The least that `maxmemory-clients` may mean: less would lock everybody out.
 const CLIENT_MEMORY_FLOOR: u64 = 128 * 1024;
 
+/// What `rename-command` has made of the commands' names.
+#[derive(Clone, Debug)]
+pub struct Renames {
+    /// New names, in lower case.
+    given: HashMap<Vec<u8>, CommandId>,
+    /// Commands that no longer go by their own name.
+    taken: Vec<CommandId>,
+}
+
+impl Renames {
+    fn new(pairs: &[(String, String)]) -> Renames {
+        let mut renames = Renames { given: HashMap::new(), taken: Vec::new() };
+        for (old, new) in pairs {
+            if let Some(id) = registry().find(old.as_bytes()) {
+                renames.taken.push(id);
+                if !new.is_empty() {
+                    renames.given.insert(new.to_ascii_lowercase().into_bytes(), id);
+                }
+            }
+        }
+        renames
+    }
+
+    /// The command that goes by `name` now.
+    pub fn find(&self, name: &[u8]) -> Option<CommandId> {
+        let given = self.given.get(name.to_ascii_lowercase().as_slice()).copied();
+        given.or_else(|| registry().find(name).filter(|id| !self.taken.contains(id)))
+    }
+}
+
 /// Settings in the form in which they are used.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +81,8 @@ pub struct Settings {
     /// The smaller of the two above, in ns.
     pub watch_ns: u64,
     pub latency_tracking: bool,
+    /// None without a `rename-command`.
+    pub renames: Option<Renames>,
     bulk_bytes_max: u64,
 }
 
@@ -75,6 +110,7 @@ impl Settings {
             latency_threshold_ms: config.latency_monitor_threshold,
             watch_ns: slow_ns.min(latency_ns),
             latency_tracking: config.latency_tracking,
+            renames: (!config.renamed_commands.is_empty()).then(|| Renames::new(&config.renamed_commands)),
             bulk_bytes_max: config.proto_max_bulk_len,
         }
     }

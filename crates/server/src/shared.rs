@@ -8,7 +8,6 @@ use pinyon_base::sha1;
 use pinyon_runtime::clock;
 
 use crate::client_memory::ClientMemory;
-use crate::config::Config;
 
 /// Shared by all cores.
 pub struct Shared {
@@ -22,7 +21,6 @@ pub struct Shared {
     pub executable: PathBuf,
     /// The configuration file as an absolute path; None without one.
     pub config_file: Option<PathBuf>,
-    pub port: u16,
     pub pinned: bool,
     /// The TCP addresses listened on at the start.
     pub addresses: Vec<SocketAddr>,
@@ -40,7 +38,6 @@ pub struct Shared {
 impl Shared {
     /// What is fixed at start. `seeds` are random.
     pub fn new(
-        config: &Config,
         config_file: Option<PathBuf>,
         shards: u16,
         pinned: bool,
@@ -57,7 +54,6 @@ impl Shared {
             started_ms: clock::unix_ms(),
             executable: std::env::current_exe().unwrap_or_default(),
             config_file,
-            port: config.port,
             pinned,
             addresses,
             client_memory: ClientMemory::new(shards),

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use pinyon_engine::command::registry::CommandId;
 use pinyon_resp::Args;
 
+use crate::secrets::{REDACTED, secret_args};
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -26,12 +28,12 @@ pub struct SlowEntry {
 }
 
 impl SlowEntry {
-    pub fn new(shared: &Shared, now_ms: i64, ns: u64, args: Args<'_>) -> SlowEntry {
+    pub fn new(shared: &Shared, now_ms: i64, ns: u64, command: CommandId, args: Args<'_>) -> SlowEntry {
         SlowEntry {
             id: shared.next_slowlog_id(),
             unix_seconds: now_ms / 1000,
             micros: ns / 1000,
-            args: shortened(args),
+            args: shortened(args, &secret_args(command, args)),
             client: 0,
             address: String::new(),
             name: Vec::new(),
@@ -45,9 +47,14 @@ impl SlowEntry {
     }
 }
 
-fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
+fn shortened(args: Args<'_>, secret: &[usize]) -> Vec<Vec<u8>> {
     let shown = if args.len() > ARGS_MAX { ARGS_MAX - 1 } else { args.len() };
-    let mut kept: Vec<Vec<u8>> = args.iter().take(shown).map(shorten).collect();
+    let mut kept: Vec<Vec<u8>> = args
+        .iter()
+        .enumerate()
+        .take(shown)
+        .map(|(at, arg)| shorten(if secret.contains(&at) { REDACTED } else { arg }))
+        .collect();
     if shown < args.len() {
         kept.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
     }

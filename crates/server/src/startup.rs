@@ -1,7 +1,7 @@
 //! What a start does to the process and says to the operator, and what CONFIG SET changes of it later.
 //!
-//! In order: [`begin`] (folder, log, the warning about directives without effect), then the sockets, then [`PidFile`] and
-//! [`announce`].
+//! In order: [`begin`] (folder, log, the warning about directives without effect), then the sockets, then [`PidFile`]
+//! and [`announce`].
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};

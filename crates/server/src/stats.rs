@@ -63,6 +63,14 @@ impl CoreStats {
         }
     }
 
+    /// Counts a command that failed.
+    pub fn failed(&mut self, id: Option<CommandId>, code: &str) {
+        if let Some(id) = id {
+            self.commands[id.index()].failed += 1;
+        }
+        self.error(code);
+    }
+
     /// Counts an error reply by its code.
     pub fn error(&mut self, code: &str) {
         self.total_error_replies += 1;

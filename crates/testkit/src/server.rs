@@ -40,6 +40,7 @@ impl std::error::Error for StartError {}
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     program: Program,
+    built_at: Option<PathBuf>,
     args: Vec<String>,
     shards: Option<u16>,
     unix_socket: bool,
@@ -47,7 +48,13 @@ pub struct ServerOptions {
 
 impl ServerOptions {
     pub fn new(program: Program) -> ServerOptions {
-        ServerOptions { program, args: Vec::new(), shards: None, unix_socket: false }
+        ServerOptions { program, built_at: None, args: Vec::new(), shards: None, unix_socket: false }
+    }
+
+    /// Where Pinyon was built, for tests that must run what was built with them; `PINYON_SERVER` still says otherwise.
+    pub fn built_at(mut self, path: impl Into<PathBuf>) -> ServerOptions {
+        self.built_at = Some(path.into());
+        self
     }
 
     /// Adds words to the command line: a directive and its values.
@@ -84,7 +91,7 @@ impl ServerOptions {
 
     fn start_once(&self) -> Result<Server, StartError> {
         let failed = |what: &str, error: io::Error| StartError(format!("{what}: {error}"));
-        let binary = self.program.binary()?;
+        let binary = self.program.binary(self.built_at.as_deref())?;
         let port = free_port().map_err(|error| failed("no free port", error))?;
         let folder = new_folder().map_err(|error| failed("no folder", error))?;
         let log = folder.join("log");
@@ -113,13 +120,14 @@ impl ServerOptions {
 }
 
 impl Program {
-    fn binary(self) -> Result<PathBuf, StartError> {
+    fn binary(self, built_at: Option<&Path>) -> Result<PathBuf, StartError> {
         let root = repository();
         let (variable, fallback) = match self {
             Program::Pinyon => ("PINYON_SERVER", Some(root.join("target/release/pinyon-server"))),
             Program::Redis => ("REDIS_SERVER", in_path("redis-server")),
             Program::Valkey => ("VALKEY_SERVER", Some(root.join("target/oracles/valkey-oracle/valkey-server"))),
         };
+        let fallback = built_at.map(Path::to_path_buf).or(fallback);
         let path = match std::env::var_os(variable) {
             Some(path) => PathBuf::from(path),
             None => fallback.ok_or_else(|| {

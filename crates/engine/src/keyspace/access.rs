@@ -1,12 +1,12 @@
 //! The 24-bit access word that every entry carries, and the random numbers that go with it.
 //!
 //! Under the LRU policies (and all others) the word is the second of the last access, modulo 2²⁴ (194 days). Under the LFU
-//! policies it holds the minute of the last decay, modulo 2¹⁶ (45 days), and a logarithmic counter:
+//! policies it holds the minute of the last access, modulo 2¹⁶ (45 days), and a logarithmic counter:
 //!
 //! ```text
 //!        23 ─────────────── 8 7 ─────── 0
 //!  LRU   seconds                          of the last access
-//!  LFU   minutes             │ counter    0..=255, new keys start at 5
+//!  LFU   minutes          │ counter       of the last access; 0..=255, new keys start at 5
 //! ```
 //!
 //! The counter grows with probability 1 / ((counter − 5) × lfu-log-factor + 1) and loses one for every lfu-decay-time
@@ -76,9 +76,7 @@ pub fn touch(word: AccessWord, now: Millis, policy: &AccessPolicy, rng: &mut Rng
 /// the clock places in the future (it was set back) counts as just now.
 #[inline]
 pub fn idle_seconds(word: AccessWord, now: Millis) -> u64 {
-    let idle = seconds(now).wrapping_sub(word.0) & MASK;
-    // The last sixteenth of the circle (12 days) is taken for a clock that went back, not for an old access.
-    if idle > MASK - MASK / 16 { 0 } else { u64::from(idle) }
+    u64::from(ahead(seconds(now), word.0, MASK))
 }
 
 /// The word of a key last accessed `idle` seconds before `now`, under LRU: RESTORE IDLETIME.
@@ -104,10 +102,18 @@ pub fn with_frequency(counter: u8, now: Millis) -> AccessWord {
     lfu_word(minutes(now), counter)
 }
 
-/// Minutes since the counter last changed, modulo 2¹⁶.
+/// Minutes since the last access, for a word kept under LFU. Wraps after 45 days.
 #[inline]
 pub(super) fn idle_minutes(word: AccessWord, now: Millis) -> u32 {
-    minutes(now).wrapping_sub(word.0 >> 8) & 0xFFFF
+    ahead(minutes(now), word.0 >> 8, 0xFFFF)
+}
+
+/// How far `now` is ahead of `then` on a circle of `mask` + 1. The last sixteenth of the circle is taken for a clock that
+/// was set back, not for an access that long ago.
+#[inline]
+fn ahead(now: u32, then: u32, mask: u32) -> u32 {
+    let ahead = now.wrapping_sub(then) & mask;
+    if ahead > mask - mask / 16 { 0 } else { ahead }
 }
 
 #[inline]
@@ -170,5 +176,104 @@ impl Rng {
     #[inline]
     pub fn one_in(&mut self, n: u64) -> bool {
         n <= 1 || self.below(n) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(1_700_000_000_123);
+    const LRU: AccessPolicy = AccessPolicy { lfu: false, log_factor: 10, decay_minutes: 1 };
+    const LFU: AccessPolicy = AccessPolicy { lfu: true, ..LRU };
+
+    fn later(seconds: i64) -> Millis {
+        Millis(NOW.0 + seconds * 1000)
+    }
+
+    #[test]
+    fn words_fit_three_bytes() {
+        let mut rng = Rng::new(1);
+        for policy in [LRU, LFU] {
+            let word = touch(initial(NOW, &policy), later(77_777), &policy, &mut rng);
+            assert!(word.0 <= MASK);
+            assert_eq!(AccessWord::from_bytes(word.to_bytes()), word);
+        }
+    }
+
+    #[test]
+    fn idle_time_counts_seconds_and_survives_the_wrap() {
+        let mut rng = Rng::new(1);
+        let word = initial(NOW, &LRU);
+        for idle in [0, 1, 59, 86_400, 100 * 86_400] {
+            assert_eq!(idle_seconds(word, later(idle)), idle as u64);
+            assert_eq!(with_idle_seconds(idle as u64, later(idle)), word);
+        }
+        assert_eq!(idle_seconds(word, later(-3_600)), 0);
+        assert_eq!(idle_seconds(touch(word, later(500), &LRU, &mut rng), later(507)), 7);
+        let wrap = Millis(((1i64 << 24) * 101 - 5) * 1000);
+        assert_eq!(idle_seconds(initial(wrap, &LRU), Millis(wrap.0 + 9_000)), 9);
+    }
+
+    #[test]
+    fn counters_decay_by_the_minute() {
+        let word = with_frequency(100, NOW);
+        assert_eq!(frequency(word, later(30), &LFU), 100);
+        assert_eq!(frequency(word, later(30 * 60), &LFU), 70);
+        assert_eq!(frequency(word, later(1_000 * 60), &LFU), 0);
+        assert_eq!(frequency(word, later(-600), &LFU), 100);
+        assert_eq!(frequency(word, later(30 * 60), &AccessPolicy { decay_minutes: 7, ..LFU }), 96);
+        assert_eq!(frequency(word, later(86_400), &AccessPolicy { decay_minutes: 0, ..LFU }), 100);
+        assert_eq!(frequency(initial(NOW, &LFU), NOW, &LFU), LFU_INITIAL);
+    }
+
+    /// The table in Redis's configuration file gives the counter after so many hits; the mean over some keys comes close.
+    #[test]
+    fn counters_grow_as_redis_documents() {
+        let documented = [
+            (0, 1_000, 255),
+            (1, 100, 18),
+            (1, 1_000, 49),
+            (10, 100, 10),
+            (10, 1_000, 18),
+            (10, 100_000, 142),
+            (100, 1_000, 11),
+        ];
+        let mut rng = Rng::new(42);
+        for (log_factor, hits, expected) in documented {
+            let policy = AccessPolicy { log_factor, ..LFU };
+            let keys = if hits > 10_000 { 5 } else { 50 };
+            let mut sum = 0.0;
+            for _ in 0..keys {
+                let mut word = initial(NOW, &policy);
+                for _ in 0..hits {
+                    word = touch(word, NOW, &policy, &mut rng);
+                }
+                sum += f64::from(frequency(word, NOW, &policy));
+            }
+            let mean = sum / f64::from(keys);
+            let expected = f64::from(expected);
+            assert!(
+                (mean - expected).abs() <= (expected * 0.12).max(1.5),
+                "factor {log_factor}, {hits} hits: {mean}, not {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn random_numbers_repeat_by_seed_and_fill_their_range() {
+        let draw = |seed| {
+            let mut rng = Rng::new(seed);
+            (0..8).map(|_| rng.next_u64()).collect::<Vec<_>>()
+        };
+        assert_eq!(draw(0), draw(0));
+        assert_ne!(draw(0), draw(1));
+        let mut rng = Rng::new(7);
+        let mut counts = [0u32; 10];
+        for _ in 0..100_000 {
+            counts[rng.below(10) as usize] += 1;
+        }
+        assert!(counts.iter().all(|&count| (9_600..10_400).contains(&count)), "{counts:?}");
+        assert_eq!((rng.below(0), rng.below(1), rng.one_in(0), rng.one_in(1)), (0, 0, true, true));
     }
 }

@@ -1,15 +1,27 @@
 //! The view that a command has of its shard: one database at one moment.
+//!
+//! Whatever looks a key up sees it as gone from the millisecond of its deadline on, and removes it. Every volatile entry has
+//! a node in the expiry wheel that fires no later than its deadline; [`arm`] is the one place that sees to that.
 
-use pinyon_base::number::parse_i64;
-use pinyon_base::{Blob, DbIndex, Millis};
+use std::mem;
+use std::sync::Arc;
+
+use pinyon_base::{Blob, DbIndex, Millis, parse_i64};
 use pinyon_resp::Args;
 
-use super::db::{Db, Item};
-use super::value::Body;
-use super::{EvictionPolicy, Key, NewValue, OwnedValue, Shard, Ttl, ValueRef};
+use super::access::{self, AccessWord};
+use super::entry::{Content, INLINE_VALUE_MAX, copy_text};
+use super::expiry::ExpiryWheel;
+use super::graveyard::Graveyard;
+use super::table::{Found, Table};
+use super::{EvictionPolicy, Key, NewValue, OwnedValue, Shard, ShardStats, Ttl, ValueRef};
 
-/// Longer strings live in a block of their own, shared with the replies that carry them.
-pub const INLINE_VALUE_MAX: usize = 4096;
+/// What a key costs beside its entry, its share of the buckets, in bytes.
+pub(super) const SLOT_BYTES: usize = 11;
+/// What the wheel spends on a volatile key, in bytes.
+const NODE_BYTES: usize = 17;
+/// What a blob costs beside its text, in bytes.
+const BLOB_HEAD_BYTES: usize = 40;
 
 /// One database of a shard, seen by one command.
 pub struct Keyspace<'a> {
@@ -22,7 +34,7 @@ pub struct Keyspace<'a> {
 impl<'a> Keyspace<'a> {
     #[inline]
     pub(super) fn new(shard: &'a mut Shard, db: DbIndex, no_touch: bool) -> Keyspace<'a> {
-        assert!(usize::from(db.0) < shard.dbs.len(), "db index is checked by SELECT");
+        assert!(usize::from(db.0) < shard.tables.len(), "db index is checked by SELECT");
         Keyspace { shard, db, no_touch, hint: None }
     }
 
@@ -44,7 +56,7 @@ impl<'a> Keyspace<'a> {
 
     /// Number of databases (SELECT, MOVE and COPY refuse indexes from here on).
     pub fn databases(&self) -> u16 {
-        self.shard.dbs.len() as u16
+        self.shard.tables.len() as u16
     }
 
     /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
@@ -77,166 +89,142 @@ impl<'a> Keyspace<'a> {
 
     /// The value for a reading command: counts a hit or a miss, touches the access word. A key whose deadline has passed is
     /// removed and not found.
+    #[inline]
     pub fn read(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
-        if self.live(key) {
-            self.shard.stats.hits += 1;
-        } else {
-            self.shard.stats.misses += 1;
-        }
-        self.for_write(key)
+        let no_touch = self.no_touch;
+        self.read_touching(key, !no_touch)
     }
 
     /// The value for a command that only looks at the key (EXISTS, TYPE, TTL, OBJECT): counts a hit or a miss, leaves the
     /// access word alone.
     pub fn look(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
-        if self.live(key) {
-            self.shard.stats.hits += 1;
-        } else {
-            self.shard.stats.misses += 1;
-        }
-        self.peek(key)
+        self.read_touching(key, false)
     }
 
     /// Touches the access word even for a client that leaves no trace otherwise, and counts a hit or a miss (TOUCH).
     pub fn touch(&mut self, key: Key<'_>) -> bool {
-        let no_touch = std::mem::replace(&mut self.no_touch, false);
-        let found = self.read(key).is_some();
-        self.no_touch = no_touch;
-        found
+        self.read_touching(key, true).is_some()
     }
 
     /// The value without counting and without touching (MEMORY USAGE).
     pub fn peek(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
-        self.live(key);
-        self.item(key).map(|item| borrow(&item.body))
+        self.lookup(key).map(Found::into_value)
     }
 
     /// The value for a writing command: touches, counts neither hit nor miss.
+    #[inline]
     pub fn for_write(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
-        self.live(key);
-        let access = (self.shard.now.0 / 1000) as u32;
         let no_touch = self.no_touch;
-        let item = self.db_mut().map.get_mut(key.bytes)?;
+        let Shard { tables, now, stats, graveyard, touch, .. } = &mut *self.shard;
+        let mut found = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)?;
         if !no_touch {
-            item.access = access;
+            let word = touch.word_after(found.entry().access(), *now);
+            found.set_access(word);
         }
-        Some(borrow(&item.body))
+        Some(found.into_value())
     }
 
     /// Stores a value under the key, over whatever was there.
+    #[inline]
     pub fn put(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl) {
-        self.live(key);
-        let deadline = match ttl {
-            Ttl::Clear => None,
-            Ttl::Keep => self.item(key).and_then(|item| item.deadline),
-            Ttl::At(at) => Some(at),
-        };
-        let body = match value {
-            NewValue::Int(value) => Body::Int(value),
-            NewValue::Text(text) => match parse_i64(text) {
-                Some(value) => Body::Int(value),
-                None => body_of(text, false),
-            },
-            NewValue::Plain(text) => body_of(text, false),
-            NewValue::Raw(text) => body_of(text, true),
-            NewValue::Blob(blob) if blob.len() <= INLINE_VALUE_MAX => body_of(&blob, false),
-            NewValue::Blob(blob) => Body::Blob(blob),
-        };
-        let access = (self.shard.now.0 / 1000) as u32;
-        self.db_mut().map.insert(key.bytes.to_vec(), Item { body, deadline, access });
+        let content = content_of(&value);
+        self.store(key, content, ttl, None);
     }
 
-    /// Removes the key. False: there was none.
+    /// Removes the key. False: there was none. A value above 256 KiB is freed by [`Shard::background_slice`].
     pub fn remove(&mut self, key: Key<'_>) -> bool {
-        self.live(key) && self.db_mut().map.remove(key.bytes).is_some()
+        self.remove_at(key, false)
     }
 
-    /// Like [`Keyspace::remove`]; a big value is freed by [`Shard::background_slice`].
+    /// Like [`Keyspace::remove`]; any value with a block of its own is freed by [`Shard::background_slice`].
     pub fn remove_lazy(&mut self, key: Key<'_>) -> bool {
-        self.remove(key)
+        self.remove_at(key, true)
     }
 
     /// The key's deadline: `None` without such a key, `Some(None)` for a persistent key.
     pub fn deadline(&mut self, key: Key<'_>) -> Option<Option<Millis>> {
-        self.live(key);
-        self.item(key).map(|item| item.deadline)
+        self.lookup(key).map(|found| found.deadline())
     }
 
     /// Sets or clears the key's deadline. False: there is no such key. A deadline in the past is stored as any other: the
     /// key is gone at the next look.
     pub fn set_deadline(&mut self, key: Key<'_>, at: Option<Millis>) -> bool {
-        self.live(key);
-        match self.db_mut().map.get_mut(key.bytes) {
-            Some(item) => {
-                item.deadline = at;
-                true
-            }
-            None => false,
+        let Shard { tables, now, stats, graveyard, wheel, .. } = &mut *self.shard;
+        let Some(mut found) = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) else {
+            return false;
+        };
+        let before = Armed::of(&found);
+        if before.deadline != at {
+            found.set_deadline(at);
+            arm(&mut found, before, at, wheel, self.db, key.hash);
         }
+        true
     }
 
     /// Appends to the string and returns its new length; creates the key without a deadline. The key must not hold another
     /// type.
     pub fn append(&mut self, key: Key<'_>, tail: &[u8]) -> usize {
-        let Some(value) = self.for_write(key) else {
+        self.change_text(key, tail.len(), |text| text.extend_from_slice(tail), Some(tail)).unwrap_or_else(|| {
             self.put(key, NewValue::Text(tail), Ttl::Clear);
-            return tail.len();
-        };
-        let mut bytes = value.to_vec();
-        bytes.extend_from_slice(tail);
-        self.put(key, NewValue::Raw(&bytes), Ttl::Keep);
-        bytes.len()
+            tail.len()
+        })
     }
 
     /// Overwrites the string from `offset` on, padding with zero bytes up to there, and returns its new length; creates the
     /// key without a deadline. The key must not hold another type. `bytes` must not be empty.
     pub fn set_range(&mut self, key: Key<'_>, offset: usize, bytes: &[u8]) -> usize {
-        let mut text = self.for_write(key).map(|value| value.to_vec()).unwrap_or_default();
         let end = offset + bytes.len();
-        if text.len() < end {
-            text.resize(end, 0);
-        }
-        text[offset..end].copy_from_slice(bytes);
-        self.put(key, NewValue::Raw(&text), Ttl::Keep);
-        text.len()
+        let overwrite = |text: &mut Vec<u8>| {
+            if text.len() < end {
+                text.resize(end, 0);
+            }
+            text[offset..end].copy_from_slice(bytes);
+        };
+        let old_len = self.peek(key).map_or(0, |value| value.len());
+        self.change_text(key, end.saturating_sub(old_len), overwrite, None).unwrap_or_else(|| {
+            let mut text = Vec::new();
+            overwrite(&mut text);
+            self.put(key, NewValue::Raw(&text), Ttl::Clear);
+            text.len()
+        })
     }
 
     /// Takes the value out, with its deadline and access word.
     pub fn take(&mut self, key: Key<'_>) -> Option<OwnedValue> {
-        self.live(key);
-        let item = self.db_mut().map.remove(key.bytes)?;
-        Some(OwnedValue { body: item.body, deadline: item.deadline, access: item.access })
+        let found = self.lookup(key)?;
+        let (deadline, access) = (found.deadline(), found.entry().access());
+        Some(OwnedValue { body: found.take(), deadline, access })
     }
 
     /// Puts back what `take` or `copy_out` gave, over whatever is there.
     pub fn restore(&mut self, key: Key<'_>, value: OwnedValue) {
-        let OwnedValue { body, deadline, access } = value;
-        self.db_mut().map.insert(key.bytes.to_vec(), Item { body, deadline, access });
+        let ttl = value.deadline.map_or(Ttl::Clear, Ttl::At);
+        self.store(key, value.body.as_content(), ttl, Some(value.access));
     }
 
-    /// A copy of the value, with its deadline and access word.
+    /// A copy of the value with its deadline. As COPY has it, the copy was last used just now.
     pub fn copy_out(&mut self, key: Key<'_>) -> Option<OwnedValue> {
-        self.live(key);
-        let item = self.item(key)?;
-        Some(OwnedValue { body: item.body.clone(), deadline: item.deadline, access: item.access })
+        let access = self.shard.touch.fresh;
+        let found = self.lookup(key)?;
+        let deadline = found.deadline();
+        Some(OwnedValue { body: super::value::Body::copy_of(&found.into_value()), deadline, access })
     }
 
-    /// Seconds since the last access (OBJECT IDLETIME); under an LFU policy meaningless.
+    /// Seconds since the last access (OBJECT IDLETIME); meaningless under an LFU policy.
     pub fn idle_seconds(&mut self, key: Key<'_>) -> Option<u64> {
-        self.live(key);
-        let now = (self.shard.now.0 / 1000) as u32;
-        self.item(key).map(|item| u64::from(now.saturating_sub(item.access)))
+        let now = self.shard.now;
+        self.lookup(key).map(|found| access::idle_seconds(found.entry().access(), now))
     }
 
     /// The logarithmic access counter (OBJECT FREQ); meaningless unless the policy is an LFU one.
     pub fn frequency(&mut self, key: Key<'_>) -> Option<u8> {
-        self.live(key);
-        self.item(key).map(|_| 0)
+        let (now, policy) = (self.shard.now, self.shard.touch.policy);
+        self.lookup(key).map(|found| access::frequency(found.entry().access(), now, &policy))
     }
 
-    /// Bytes that the key takes in memory, its slot in the table included (MEMORY USAGE).
+    /// Bytes that the key takes in memory, its share of the table and of the wheel included (MEMORY USAGE).
     pub fn memory_usage(&mut self, key: Key<'_>) -> Option<usize> {
-        self.peek(key).map(|value| value.len() + key.bytes.len() + 24)
+        self.lookup(key).map(|found| memory_of(&found))
     }
 
     /// The same moment in another database (MOVE, COPY DB).
@@ -244,45 +232,229 @@ impl<'a> Keyspace<'a> {
         Keyspace::new(self.shard, db, self.no_touch)
     }
 
-    /// Whether the key is there; removes it when its deadline has passed.
-    fn live(&mut self, key: Key<'_>) -> bool {
-        let now = self.shard.now;
-        match self.item(key) {
-            None => false,
-            Some(item) if item.deadline.is_none_or(|at| at > now) => true,
-            Some(_) => {
-                self.db_mut().map.remove(key.bytes);
-                self.shard.stats.expired += 1;
-                self.shard.stats.expired_on_access += 1;
-                false
+    #[inline]
+    fn lookup(&mut self, key: Key<'_>) -> Option<Found<'_>> {
+        let Shard { tables, now, stats, graveyard, .. } = &mut *self.shard;
+        lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)
+    }
+
+    #[inline]
+    fn read_touching(&mut self, key: Key<'_>, touches: bool) -> Option<ValueRef<'_>> {
+        let Shard { tables, now, stats, graveyard, touch, .. } = &mut *self.shard;
+        match lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) {
+            Some(mut found) => {
+                stats.hits += 1;
+                if touches {
+                    let word = touch.word_after(found.entry().access(), *now);
+                    found.set_access(word);
+                }
+                Some(found.into_value())
+            }
+            None => {
+                stats.misses += 1;
+                None
             }
         }
     }
 
-    fn item(&self, key: Key<'_>) -> Option<&Item> {
-        self.shard.dbs[usize::from(self.db.0)].map.get(key.bytes)
+    /// Stores a value with the access word given, or with that of an access now.
+    fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
+        let Shard { tables, now, stats, graveyard, wheel, touch, .. } = &mut *self.shard;
+        let table = &mut tables[usize::from(self.db.0)];
+        let Some(mut found) = table.find(key) else {
+            let deadline = match ttl {
+                Ttl::At(at) => Some(at),
+                Ttl::Clear | Ttl::Keep => None,
+            };
+            let mut found = table.insert(key, content, deadline, access.unwrap_or(touch.fresh));
+            if let Some(at) = deadline {
+                wheel.add(self.db, key.hash, at);
+                found.set_armed(true);
+            }
+            return;
+        };
+        let before = Armed::of(&found);
+        let is_due = before.deadline.is_some_and(|at| at <= *now);
+        if is_due {
+            stats.expired += 1;
+            stats.expired_on_access += 1;
+        }
+        let deadline = match ttl {
+            Ttl::At(at) => Some(at),
+            Ttl::Keep if !is_due => before.deadline,
+            Ttl::Clear | Ttl::Keep => None,
+        };
+        let access = access.unwrap_or_else(|| {
+            if is_due { touch.fresh } else { touch.word_after_overwrite(found.entry().access(), *now, self.no_touch) }
+        });
+        if let Some(blob) = found.store(content, deadline, access) {
+            graveyard.bury_blob(blob, false);
+        }
+        if before.deadline.is_some() || deadline.is_some() {
+            arm(&mut found, before, deadline, wheel, self.db, key.hash);
+        }
     }
 
-    fn db_mut(&mut self) -> &mut Db {
-        &mut self.shard.dbs[usize::from(self.db.0)]
+    fn remove_at(&mut self, key: Key<'_>, later: bool) -> bool {
+        let Shard { tables, now, stats, graveyard, .. } = &mut *self.shard;
+        match lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) {
+            Some(found) => {
+                if let Some(blob) = found.remove() {
+                    graveyard.bury_blob(blob, later);
+                }
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Changes a string that is there, which may become `growth` bytes longer, and returns its new length; its encoding is
+    /// "raw" afterwards. `tail`: the change is to append this.
+    fn change_text(
+        &mut self,
+        key: Key<'_>,
+        growth: usize,
+        change: impl Fn(&mut Vec<u8>),
+        tail: Option<&[u8]>,
+    ) -> Option<usize> {
+        let no_touch = self.no_touch;
+        let Shard { tables, now, stats, graveyard, touch, scratch, .. } = &mut *self.shard;
+        let mut found = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)?;
+        let old_access = found.entry().access();
+        let access = if no_touch { old_access } else { touch.word_after(old_access, *now) };
+        found.set_access(access);
+        if tail.is_some_and(|tail| found.append_in_place(tail)) {
+            return Some(found.entry().value().len());
+        }
+        let changed = found.change_blob(|blob| {
+            change(sole_text(blob, growth));
+            blob.len()
+        });
+        if changed.is_some() {
+            return changed;
+        }
+        scratch.clear();
+        copy_text(&found.entry().value(), scratch);
+        change(scratch);
+        let len = scratch.len();
+        let content = if len > INLINE_VALUE_MAX {
+            let mut text = mem::take(scratch);
+            text.reserve_exact(room_after(len) - len);
+            Content::Blob(Blob::new(text))
+        } else {
+            Content::Raw(scratch)
+        };
+        let before = Armed::of(&found);
+        found.store(content, before.deadline, access);
+        found.set_armed(before.armed);
+        Some(len)
     }
 }
 
-fn body_of(text: &[u8], raw: bool) -> Body {
-    if text.len() > INLINE_VALUE_MAX {
-        Body::Blob(Blob::new(text.to_vec()))
-    } else if raw {
-        Body::Raw(text.into())
-    } else {
-        Body::Bytes(text.into())
+/// The entry of a key unless its deadline has passed, in which case it is removed.
+#[inline]
+pub(super) fn lookup<'t>(
+    table: &'t mut Table,
+    key: Key<'_>,
+    now: Millis,
+    stats: &mut ShardStats,
+    graveyard: &mut Graveyard,
+) -> Option<Found<'t>> {
+    let found = table.find(key)?;
+    if found.is_due(now) {
+        stats.expired += 1;
+        stats.expired_on_access += 1;
+        if let Some(blob) = found.remove() {
+            graveyard.bury_blob(blob, false);
+        }
+        return None;
+    }
+    Some(found)
+}
+
+/// Bytes that an entry takes in memory.
+pub(super) fn memory_of(found: &Found<'_>) -> usize {
+    let entry = found.entry();
+    let node = if found.deadline().is_some() { NODE_BYTES } else { 0 };
+    let blob = match entry.value() {
+        ValueRef::Blob(blob) => blob.capacity() + BLOB_HEAD_BYTES,
+        _ => 0,
+    };
+    entry.block_bytes() + SLOT_BYTES + node + blob
+}
+
+/// An entry's deadline and whether the wheel has a node for exactly it.
+#[derive(Clone, Copy)]
+struct Armed {
+    deadline: Option<Millis>,
+    armed: bool,
+}
+
+impl Armed {
+    fn of(found: &Found<'_>) -> Armed {
+        Armed { deadline: found.deadline(), armed: found.is_armed() }
     }
 }
 
-fn borrow(body: &Body) -> ValueRef<'_> {
-    match body {
-        Body::Int(value) => ValueRef::Int(*value),
-        Body::Bytes(bytes) => ValueRef::Bytes(bytes),
-        Body::Raw(bytes) => ValueRef::Raw(bytes),
-        Body::Blob(blob) => ValueRef::Blob(blob),
+/// Sees to it that the wheel has a node that fires no later than the deadline just set. A node for an earlier time will do:
+/// when it fires it is armed anew.
+fn arm(
+    found: &mut Found<'_>,
+    before: Armed,
+    deadline: Option<Millis>,
+    wheel: &mut ExpiryWheel,
+    db: DbIndex,
+    hash: u64,
+) {
+    match (before.deadline, deadline) {
+        (_, None) => {}
+        (Some(old), Some(new)) if old == new => found.set_armed(before.armed),
+        (Some(old), Some(new)) if old < new => {}
+        (_, Some(new)) => {
+            wheel.add(db, hash, new);
+            found.set_armed(true);
+        }
     }
+}
+
+/// How a value is stored.
+#[inline]
+fn content_of<'v>(value: &'v NewValue<'_>) -> Content<'v> {
+    let text_of = |text: &'v [u8]| {
+        if text.len() > INLINE_VALUE_MAX { Content::Blob(Blob::new(text.to_vec())) } else { Content::Bytes(text) }
+    };
+    match value {
+        NewValue::Int(value) => Content::Int(*value),
+        NewValue::Text(text) => match parse_i64(text) {
+            Some(value) => Content::Int(value),
+            None => text_of(text),
+        },
+        NewValue::Plain(text) => text_of(text),
+        NewValue::Raw(text) if text.len() <= INLINE_VALUE_MAX => Content::Raw(text),
+        NewValue::Raw(text) => text_of(text),
+        NewValue::Blob(blob) if blob.len() <= INLINE_VALUE_MAX => Content::Bytes(blob),
+        NewValue::Blob(blob) => Content::Blob(blob.clone()),
+    }
+}
+
+/// The text of a blob for changing it, with room for `growth` more bytes: the blob's own unless a reply still carries it.
+fn sole_text(blob: &mut Blob, growth: usize) -> &mut Vec<u8> {
+    let (len, needed) = (blob.len(), blob.len() + growth);
+    if Arc::get_mut(blob).is_none() {
+        let mut copy = Vec::with_capacity(if growth > 0 { room_after(needed) } else { len });
+        copy.extend_from_slice(blob);
+        *blob = Blob::new(copy);
+    }
+    let text = Arc::get_mut(blob).expect("the only owner by now");
+    if text.capacity() < needed {
+        text.reserve_exact(room_after(needed) - len);
+    }
+    text
+}
+
+/// The capacity to give to a text of `len` bytes that is growing: so that appending is amortised, without doubling what is
+/// big already.
+fn room_after(len: usize) -> usize {
+    const DOUBLE_MAX: usize = 1 << 20;
+    len + if len < DOUBLE_MAX { len } else { (len / 8).max(DOUBLE_MAX) }
 }

@@ -3,17 +3,31 @@
 //! A [`Shard`] is owned by one core and touched by no other thread: no locks, no atomics. [`Keyspace`] is the view that a
 //! command gets of it: one database at one moment. Time comes in through [`Shard::begin_turn`] and stands still within a
 //! turn; randomness comes from the seed in [`ShardConfig`].
+//!
+//! From the outside in: `shard` and `keyspace` know time, policies and the wheel; `table` keeps one database's entries by
+//! key, with `scan` walking it; `directory` and `segment` are its two levels; `entry` is one key with its value, in a block
+//! from `slab`. What is freed later goes through `graveyard`, and `housekeeping` does that and other deferred work in slices.
 
 pub mod access;
-mod db;
+mod directory;
+mod entry;
 pub mod evict;
 pub mod expiry;
+mod graveyard;
+mod housekeeping;
 #[allow(clippy::module_inception)]
 mod keyspace;
+mod scan;
+mod segment;
 mod shard;
+mod slab;
 mod stats;
+mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 
+pub use entry::INLINE_VALUE_MAX;
 pub use evict::EvictionPolicy;
 pub use keyspace::Keyspace;
 pub use shard::{Evicted, Shard, ShardConfig};

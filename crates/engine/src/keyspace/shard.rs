@@ -1,11 +1,16 @@
 //! One core's part of the data: all databases, their deadlines and counters.
 
-use std::hash::{BuildHasher, Hasher};
+use pinyon_base::{Blob, DbIndex, Millis};
 
-use pinyon_base::{DbIndex, Millis};
-
-use super::db::Db;
-use super::{EvictionPolicy, Keyspace, KeyType, ShardStats, TableStats};
+use super::access::{self, AccessPolicy, AccessWord, Rng};
+use super::entry::EntryRef;
+use super::evict::{EvictionPool, Sample};
+use super::expiry::{Due, ExpiryWheel, Fired};
+use super::graveyard::Graveyard;
+use super::housekeeping::Housekeeping;
+use super::keyspace::memory_of;
+use super::table::{KeyHasher, Table};
+use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
 
 /// What a shard needs to know from the configuration.
 #[derive(Clone, Debug)]
@@ -15,16 +20,16 @@ pub struct ShardConfig {
     pub hash_seed: [u64; 4],
     /// Seed of all random choices (eviction samples, RANDOMKEY, LFU counters).
     pub rng_seed: u64,
+    /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
+    pub string_bytes_max: u64,
     pub policy: EvictionPolicy,
     pub lfu_log_factor: u32,
     /// Minutes per step of decay; 0 = never.
     pub lfu_decay_time: u32,
-    /// Keys looked at for each one evicted.
+    /// Keys looked at in each database for each one evicted.
     pub maxmemory_samples: u32,
     /// Whether due keys are removed by the timer (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire: bool,
-    /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
-    pub string_bytes_max: u64,
 }
 
 impl Default for ShardConfig {
@@ -33,13 +38,19 @@ impl Default for ShardConfig {
             databases: 16,
             hash_seed: [1, 2, 3, 4],
             rng_seed: 1,
+            string_bytes_max: 512 << 20,
             policy: EvictionPolicy::NoEviction,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
             maxmemory_samples: 5,
             active_expire: true,
-            string_bytes_max: 512 << 20,
         }
+    }
+}
+
+impl ShardConfig {
+    fn access_policy(&self) -> AccessPolicy {
+        AccessPolicy { lfu: self.policy.is_lfu(), log_factor: self.lfu_log_factor, decay_minutes: self.lfu_decay_time }
     }
 }
 
@@ -52,37 +63,76 @@ pub enum Evicted {
     NothingToEvict,
 }
 
+/// How accesses are written down.
+pub(super) struct Touch {
+    pub(super) policy: AccessPolicy,
+    pub(super) rng: Rng,
+    /// The word of a key created in this turn; under LRU that of a key accessed in it, too.
+    pub(super) fresh: AccessWord,
+}
+
+impl Touch {
+    #[inline]
+    pub(super) fn word_after(&mut self, word: AccessWord, now: Millis) -> AccessWord {
+        if self.policy.lfu { access::touch(word, now, &self.policy, &mut self.rng) } else { self.fresh }
+    }
+
+    /// The word of a value that replaces another: under LFU the key keeps its counter, under LRU the value is new.
+    #[inline]
+    pub(super) fn word_after_overwrite(&mut self, word: AccessWord, now: Millis, no_touch: bool) -> AccessWord {
+        if self.policy.lfu && no_touch { word } else { self.word_after(word, now) }
+    }
+}
+
 /// One core's part of the data.
 pub struct Shard {
-    pub(super) dbs: Vec<Db>,
+    pub(super) tables: Vec<Table>,
     pub(super) now: Millis,
     pub(super) stats: ShardStats,
-    hasher: ahash::RandomState,
+    pub(super) wheel: ExpiryWheel,
+    pub(super) graveyard: Graveyard,
+    pub(super) housekeeping: Housekeeping,
+    pub(super) touch: Touch,
     pub(super) config: ShardConfig,
-    rng: u64,
+    /// For building texts.
+    pub(super) scratch: Vec<u8>,
+    hasher: KeyHasher,
+    pool: EvictionPool,
 }
 
 impl Shard {
     pub fn new(config: ShardConfig) -> Shard {
-        let [a, b, c, d] = config.hash_seed;
+        let hasher = KeyHasher::new(config.hash_seed);
+        let now = Millis(0);
+        let policy = config.access_policy();
         Shard {
-            dbs: (0..config.databases.max(1)).map(|_| Db::default()).collect(),
-            now: Millis(0),
+            tables: (0..config.databases.max(1)).map(|_| Table::new(hasher.clone())).collect(),
+            now,
             stats: ShardStats::default(),
-            hasher: ahash::RandomState::with_seeds(a, b, c, d),
-            rng: config.rng_seed | 1,
+            wheel: ExpiryWheel::new(now),
+            graveyard: Graveyard::default(),
+            housekeeping: Housekeeping::default(),
+            touch: Touch { policy, rng: Rng::new(config.rng_seed), fresh: access::initial(now, &policy) },
             config,
+            scratch: Vec::new(),
+            hasher,
+            pool: EvictionPool::new(),
         }
     }
 
     /// Takes over what may change at run time: policy, LFU factors, samples, active expiry. Databases and seeds stay.
     pub fn reconfigure(&mut self, config: &ShardConfig) {
+        if config.policy != self.config.policy {
+            self.pool.clear();
+        }
         self.config = ShardConfig {
             databases: self.config.databases,
             hash_seed: self.config.hash_seed,
             rng_seed: self.config.rng_seed,
             ..config.clone()
         };
+        self.touch.policy = self.config.access_policy();
+        self.begin_turn(self.now);
     }
 
     /// The eviction policy in force.
@@ -93,6 +143,7 @@ impl Shard {
     /// Sets the time at which all following calls happen.
     pub fn begin_turn(&mut self, now: Millis) {
         self.now = now;
+        self.touch.fresh = access::initial(now, &self.touch.policy);
     }
 
     /// The view of one database. `no_touch`: reads do not count as accesses (CLIENT NO-TOUCH).
@@ -104,107 +155,122 @@ impl Shard {
     /// The hash of a key: the same in all databases of the shard.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(key);
-        hasher.finish()
+        self.hasher.hash(key)
     }
 
     /// First stage of a pipeline's prefetch: the key's bucket.
     #[inline]
-    pub fn prefetch_bucket(&self, _db: DbIndex, _hash: u64) {}
+    pub fn prefetch_bucket(&self, db: DbIndex, hash: u64) {
+        self.table(db).prefetch_bucket(hash);
+    }
 
     /// Second stage, some keys later: the entry that the bucket names.
     #[inline]
-    pub fn prefetch_entry(&self, _db: DbIndex, _hash: u64) {}
+    pub fn prefetch_entry(&self, db: DbIndex, hash: u64) {
+        self.table(db).prefetch_entry(hash);
+    }
 
     /// Keys in the database, due ones not yet removed included (as DBSIZE counts them).
     pub fn db_len(&self, db: DbIndex) -> usize {
-        self.db(db).map.len()
+        self.table(db).len()
     }
 
     /// Keys with a deadline.
     pub fn db_volatile_len(&self, db: DbIndex) -> usize {
-        self.db(db).map.values().filter(|item| item.deadline.is_some()).count()
+        self.table(db).volatile()
     }
 
     /// Mean remaining time of the keys with a deadline, in ms; 0 without any.
     pub fn db_average_ttl(&self, db: DbIndex) -> i64 {
-        let mut sum = 0i64;
-        let mut count = 0i64;
-        for deadline in self.db(db).map.values().filter_map(|item| item.deadline) {
-            sum += (deadline.0 - self.now.0).max(0);
-            count += 1;
-        }
-        sum / count.max(1)
+        self.table(db).average_ttl(self.now)
     }
 
-    /// Removes due keys, at most `budget` of them. True: more are due now.
+    /// Removes due keys. A step of the wheel, of which it makes at most `budget`, removes at most one. True: there is more to
+    /// do now.
     pub fn expire_slice(&mut self, now: Millis, budget: usize, on_expired: &mut dyn FnMut(DbIndex, &[u8])) -> bool {
         if !self.config.active_expire {
             return false;
         }
-        let mut left = budget;
-        for (index, db) in self.dbs.iter_mut().enumerate() {
-            let due: Vec<Vec<u8>> = db
-                .map
-                .iter()
-                .filter(|(_, item)| item.deadline.is_some_and(|at| at <= now))
-                .map(|(key, _)| key.clone())
-                .collect();
-            for key in due {
-                if left == 0 {
-                    return true;
-                }
-                left -= 1;
-                db.map.remove(&key);
-                self.stats.expired += 1;
-                on_expired(DbIndex(index as u16), &key);
-            }
-        }
-        false
+        let Shard { tables, stats, graveyard, wheel, .. } = self;
+        wheel.advance_with(now, budget, &mut Expirer { now, tables, stats, graveyard, on_expired })
     }
 
-    /// When `expire_slice` should be called next.
+    /// When `expire_slice` should be called next; `None` when there is nothing to expire.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.dbs.iter().flat_map(|db| db.map.values().filter_map(|item| item.deadline)).min()
+        if self.config.active_expire { self.wheel.next_deadline() } else { None }
     }
 
     /// Removes one key as the policy says.
     pub fn evict_one(&mut self, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> Evicted {
-        if self.config.policy == EvictionPolicy::NoEviction {
+        let policy = self.config.policy;
+        let volatile_only = policy.volatile_only();
+        let candidates = |table: &Table| if volatile_only { table.volatile() } else { table.len() };
+        let total: usize = self.tables.iter().map(candidates).sum();
+        if !policy.evicts() || total == 0 {
             return Evicted::NothingToEvict;
         }
-        for (index, db) in self.dbs.iter_mut().enumerate() {
-            if let Some(key) = db.map.keys().next().cloned() {
-                db.map.remove(&key);
-                self.stats.evicted += 1;
-                on_evicted(DbIndex(index as u16), &key);
-                return Evicted::Freed(key.len() + 64);
+        if policy.is_random() {
+            let mut number = self.touch.rng.below(total as u64) as usize;
+            let index = self.tables.iter().position(|table| {
+                let count = candidates(table);
+                let here = number < count;
+                number = number.saturating_sub(count);
+                here
+            });
+            let index = index.expect("the number is below the sum");
+            let slot = self.tables[index].random(&mut self.touch.rng, volatile_only);
+            let key = slot.expect("there are candidates").entry().key().to_vec();
+            let hash = self.hasher.hash(&key);
+            return Evicted::Freed(self.evict(DbIndex(index as u16), Key { bytes: &key, hash }, on_evicted));
+        }
+        loop {
+            self.sample_for_eviction();
+            // Candidates of earlier calls may be gone or in use again. Those just sampled are neither, so one of the pool's
+            // is found now or, when only outdated ones were, the next time round.
+            while let Some(best) = self.pool.take_best() {
+                let key = Key { bytes: &best.key, hash: best.hash };
+                let unchanged = self.tables[usize::from(best.db.0)].find(key).is_some_and(|found| {
+                    let deadline = found.deadline();
+                    found.entry().access() == best.word
+                        && (deadline.is_some() || !volatile_only)
+                        && (policy != EvictionPolicy::VolatileTtl || deadline == best.deadline)
+                });
+                let freed = unchanged.then(|| self.evict(best.db, key, on_evicted));
+                self.pool.recycle(best);
+                if let Some(bytes) = freed {
+                    return Evicted::Freed(bytes);
+                }
             }
         }
-        Evicted::NothingToEvict
     }
 
     /// Removes all keys of a database. Unless `sync`, memory is given back by [`Shard::background_slice`].
-    pub fn flush_db(&mut self, db: DbIndex, _sync: bool) {
-        self.dbs[usize::from(db.0)] = Db::default();
+    pub fn flush_db(&mut self, db: DbIndex, sync: bool) {
+        let table = &mut self.tables[usize::from(db.0)];
+        let renewed = table.renewed();
+        let old = std::mem::replace(table, renewed);
+        self.wheel.clear_db(db);
+        self.pool.clear();
+        if sync {
+            drop(old);
+        } else {
+            self.graveyard.bury_table(old);
+        }
     }
 
     /// Removes all keys of all databases.
     pub fn flush_all(&mut self, sync: bool) {
-        for index in 0..self.dbs.len() {
+        for index in 0..self.tables.len() {
             self.flush_db(DbIndex(index as u16), sync);
         }
     }
 
     /// Exchanges the contents of two databases.
     pub fn swap_db(&mut self, a: DbIndex, b: DbIndex) {
-        self.dbs.swap(usize::from(a.0), usize::from(b.0));
-    }
-
-    /// Does up to `budget` steps of deferred work. True: more is left.
-    pub fn background_slice(&mut self, _budget: usize) -> bool {
-        false
+        self.tables.swap(usize::from(a.0), usize::from(b.0));
+        self.wheel.swap_db(a, b);
+        self.housekeeping.swap_db(usize::from(a.0), usize::from(b.0));
+        self.pool.clear();
     }
 
     pub fn stats(&self) -> &ShardStats {
@@ -216,45 +282,55 @@ impl Shard {
     }
 
     pub fn table_stats(&self, db: DbIndex) -> TableStats {
-        TableStats { len: self.db_len(db), ..TableStats::default() }
+        self.table(db).stats()
     }
 
-    /// A random key that has not expired; `None` when there is none.
+    /// Nodes of the expiry wheel, stale ones included.
+    pub fn expiry_nodes(&self) -> usize {
+        self.wheel.node_count()
+    }
+
+    /// Bytes of the expiry wheel.
+    pub fn expiry_bytes(&self) -> usize {
+        self.wheel.bytes()
+    }
+
+    /// Bytes that were taken from the allocator but hold no data: free blocks kept for later entries, and what waits to be
+    /// freed by [`Shard::background_slice`]. Memory use as users mean it (`used_memory`, `maxmemory`) is without them.
+    pub fn slack_bytes(&self) -> usize {
+        self.tables.iter().map(Table::slack_bytes).sum::<usize>() + self.graveyard.bytes()
+    }
+
+    /// Long strings that wait to be freed, for dropping them on another thread: giving hundreds of MiB back to the kernel
+    /// takes it tens of milliseconds. What is not taken is freed by [`Shard::background_slice`].
+    pub fn take_garbage(&mut self) -> Vec<Blob> {
+        self.graveyard.take_blobs()
+    }
+
+    /// A random key that has not expired; `None` when there is none, or none was found among a thousand that had expired.
     pub fn random_key(&mut self, db: DbIndex) -> Option<Vec<u8>> {
-        self.rng = self.rng.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let now = self.now;
-        let live: Vec<&Vec<u8>> =
-            self.db(db).map.iter().filter(|(_, item)| item.deadline.is_none_or(|at| at > now)).map(|(key, _)| key).collect();
-        if live.is_empty() {
-            return None;
+        for _ in 0..1000 {
+            let entry = self.tables[usize::from(db.0)].random(&mut self.touch.rng, false)?.entry();
+            let key = entry.key().to_vec();
+            if entry.deadline().is_none_or(|at| at > self.now) {
+                return Some(key);
+            }
+            let hash = self.hash(&key);
+            // Removes it, so that this comes to an end.
+            self.keyspace(db, true).peek(Key { bytes: &key, hash });
         }
-        Some(live[(self.rng >> 33) as usize % live.len()].clone())
+        None
     }
 
-    /// Visits at least the next `count` keys' worth of the table and returns the next cursor, 0 at the end. Keys that stay
-    /// during a whole scan are visited at least once; expired keys are skipped.
-    pub fn scan(&mut self, db: DbIndex, cursor: u64, count: usize, visit: &mut dyn FnMut(&[u8], KeyType)) -> u64 {
+    /// Visits the keys of at least one bucket, and about `count`, from `cursor` on and returns the next cursor, 0 at the end.
+    /// Keys that stay during a whole scan are visited at least once; expired keys are skipped.
+    pub fn scan(&self, db: DbIndex, cursor: u64, count: usize, visit: &mut dyn FnMut(&[u8], KeyType)) -> u64 {
         let now = self.now;
-        let mut keys: Vec<(u64, &Vec<u8>)> = self
-            .db(db)
-            .map
-            .iter()
-            .filter(|(_, item)| item.deadline.is_none_or(|at| at > now))
-            .map(|(key, _)| ((self.hash(key) >> 16).max(1), key))
-            .filter(|(place, _)| *place >= cursor)
-            .collect();
-        keys.sort();
-        let mut seen = 0;
-        let mut last = 0;
-        for (place, key) in keys {
-            if seen >= count.max(1) && place != last {
-                return place;
+        self.table(db).scan(cursor, count, &mut |entry| {
+            if entry.deadline().is_none_or(|at| at > now) {
+                visit(entry.key(), entry.value().key_type());
             }
-            seen += 1;
-            last = place;
-            visit(key, KeyType::String);
-        }
-        0
+        })
     }
 
     /// Whether the timer removes due keys (DEBUG SET-ACTIVE-EXPIRE). Expiry on access is always exact.
@@ -262,7 +338,75 @@ impl Shard {
         self.config.active_expire = on;
     }
 
-    fn db(&self, db: DbIndex) -> &Db {
-        &self.dbs[usize::from(db.0)]
+    #[inline]
+    fn table(&self, db: DbIndex) -> &Table {
+        &self.tables[usize::from(db.0)]
+    }
+
+    /// Offers some keys of every database to the pool.
+    fn sample_for_eviction(&mut self) {
+        let Shard { tables, pool, touch, config, now, hasher, .. } = self;
+        let volatile_only = config.policy.volatile_only();
+        for (index, table) in tables.iter().enumerate() {
+            let mut offer = |entry: EntryRef<'_>| {
+                let key = entry.key();
+                let (word, deadline) = (entry.access(), entry.deadline());
+                let sample = Sample { db: DbIndex(index as u16), hash: hasher.hash(key), key, word, deadline };
+                pool.offer(sample, config.policy, &touch.policy, *now);
+            };
+            table.sample(&mut touch.rng, config.maxmemory_samples.max(1) as usize, volatile_only, &mut offer);
+        }
+    }
+
+    /// Removes a key that is there; returns about how many bytes that freed.
+    fn evict(&mut self, db: DbIndex, key: Key<'_>, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> usize {
+        let found = self.tables[usize::from(db.0)].find(key).expect("the caller has seen it");
+        let bytes = memory_of(&found);
+        if let Some(blob) = found.remove() {
+            self.graveyard.bury_blob(blob, false);
+        }
+        self.stats.evicted += 1;
+        on_evicted(db, key.bytes);
+        bytes
+    }
+}
+
+/// Carries out what the wheel says is due.
+struct Expirer<'s> {
+    now: Millis,
+    tables: &'s mut [Table],
+    stats: &'s mut ShardStats,
+    graveyard: &'s mut Graveyard,
+    on_expired: &'s mut dyn FnMut(DbIndex, &[u8]),
+}
+
+impl Due for Expirer<'_> {
+    fn fire(&mut self, db: DbIndex, hash: u64, _deadline: Millis) -> Fired {
+        let Some(mut found) = self.tables[usize::from(db.0)].find_volatile(hash, self.now) else { return Fired::Done };
+        match found.deadline() {
+            None => Fired::Done,
+            Some(at) if at <= self.now => {
+                (self.on_expired)(db, found.entry().key());
+                self.stats.expired += 1;
+                if let Some(blob) = found.remove() {
+                    self.graveyard.bury_blob(blob, false);
+                }
+                Fired::Done
+            }
+            // Another node fires at exactly the deadline: this one is left over from an earlier one.
+            Some(_) if found.is_armed() => Fired::Done,
+            Some(at) => {
+                found.set_armed(true);
+                Fired::RearmAt(at)
+            }
+        }
+    }
+
+    fn bucket_soon(&mut self, db: DbIndex, hash: u64) {
+        self.tables[usize::from(db.0)].prefetch_bucket(hash);
+    }
+
+    fn entry_soon(&mut self, db: DbIndex, hash: u64) {
+        self.tables[usize::from(db.0)].prefetch_entry(hash);
     }
 }

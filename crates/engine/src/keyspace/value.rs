@@ -1,8 +1,10 @@
 //! Values as commands see them: borrowed from the table, to be stored, or taken out of it.
 
-use pinyon_base::{Blob, Millis};
 use pinyon_base::number::{parse_i64, write_i64};
+use pinyon_base::{Blob, Millis};
 use pinyon_resp::Writer;
+
+use super::access::AccessWord;
 
 /// The longest string that Redis keeps in one block with its header; OBJECT ENCODING tells longer ones "raw".
 pub const EMBSTR_LEN_MAX: usize = 44;
@@ -135,7 +137,7 @@ pub enum Ttl {
 pub struct OwnedValue {
     pub(super) body: Body,
     pub(super) deadline: Option<Millis>,
-    pub(super) access: u32,
+    pub(super) access: AccessWord,
 }
 
 #[derive(Clone, Debug)]

@@ -41,10 +41,7 @@ fn parse(stream: &[u8], step: usize, limits: &Limits) -> Vec<Event> {
             let input = &stream[at..end];
             let (consumed, event) = match parser.parse(input, limits, &mut spans) {
                 Ok(Parse::Command { consumed }) => {
-                    let args = Args {
-                        bytes: input,
-                        spans: &spans,
-                    };
+                    let args = Args { bytes: input, spans: &spans };
                     let args: Vec<_> = args.iter().map(<[u8]>::to_vec).collect();
                     assert!(args.iter().all(|arg| arg.len() as u64 <= limits.bulk_bytes_max));
                     assert!(args.len() as i64 <= limits.multibulk_max);

@@ -7,13 +7,10 @@ use pinyon_engine::command::server::help;
 use pinyon_resp::Proto;
 use pinyon_runtime::ConnId;
 
-use super::session::is_printable;
+use super::session::{is_printable, set_name};
 use super::{Call, Result};
 use crate::core::{Core, Io};
 use crate::session::{Session, SessionFlags};
-
-const BAD_NAME: CommandError =
-    CommandError::text("ERR Client names cannot contain spaces, newlines or special characters.");
 
 pub fn id(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let id = core.sessions.get(call.conn).map_or(0, |session| session.id);
@@ -28,13 +25,7 @@ pub fn getname(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 pub fn setname(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let name = call.args.get(2);
-    if !is_printable(name) {
-        return Err(BAD_NAME);
-    }
-    if let Some(session) = core.sessions.get_mut(call.conn) {
-        session.details.name = name.to_vec();
-    }
+    set_name(core, call, call.args.get(2))?;
     core.reply(io, call.conn, |out| out.ok());
     Ok(())
 }
@@ -42,17 +33,15 @@ pub fn setname(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 pub fn setinfo(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let (option, value) = (call.args.get(2), call.args.get(3));
     let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
-    let (field, shown) = if option.eq_ignore_ascii_case(b"lib-name") {
-        (&mut session.details.lib_name, "lib-name")
+    let field = if option.eq_ignore_ascii_case(b"lib-name") {
+        &mut session.details.lib_name
     } else if option.eq_ignore_ascii_case(b"lib-ver") {
-        (&mut session.details.lib_version, "lib-ver")
+        &mut session.details.lib_version
     } else {
-        let shown = String::from_utf8_lossy(option).into_owned();
-        return Err(CommandError::Other(format!("ERR Unrecognized option '{shown}'").into()));
+        return Err(CommandError::quoting("ERR Unrecognized option '", option, "'"));
     };
     if !is_printable(value) {
-        let text = format!("ERR {shown} cannot contain spaces, newlines or special characters.");
-        return Err(CommandError::Other(text.into()));
+        return Err(CommandError::quoting("ERR ", option, " cannot contain spaces, newlines or special characters."));
     }
     *field = value.to_vec();
     core.reply(io, call.conn, |out| out.ok());
@@ -169,7 +158,7 @@ pub fn unblock(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         3 => {}
         4 if args.get(3).eq_ignore_ascii_case(b"timeout") || args.get(3).eq_ignore_ascii_case(b"error") => {}
         4 => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(CommandError::Syntax),
+        _ => return Err(super::wrong_subcommand(args, "'. Try CLIENT HELP.")),
     }
     parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
     core.reply(io, call.conn, |out| out.int(0));
@@ -213,10 +202,7 @@ impl Kind {
         match name.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(Kind::Normal),
             b"slave" | b"replica" | b"pubsub" | b"master" => Ok(Kind::Other),
-            _ => {
-                let shown = String::from_utf8_lossy(name).into_owned();
-                Err(CommandError::Other(format!("ERR Unknown client type '{shown}'").into()))
-            }
+            _ => Err(CommandError::quoting("ERR Unknown client type '", name, "'")),
         }
     }
 }
@@ -245,8 +231,10 @@ pub fn list(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         2 => {}
         4 if args.get(2).eq_ignore_ascii_case(b"type") => filter.kind = Some(Kind::named(args.get(3))?),
         n if n > 3 && args.get(2).eq_ignore_ascii_case(b"id") => {
-            let ids: Option<Vec<u64>> = (3..n).map(|at| client_id(args.get(at))).collect();
-            filter.ids = Some(ids.ok_or(CommandError::text("ERR Invalid client ID"))?);
+            // An id that no client can have is no error: there is no such client.
+            let ids: Option<Vec<i64>> = (3..n).map(|at| parse_i64(args.get(at))).collect();
+            let ids = ids.ok_or(CommandError::text("ERR Invalid client ID"))?;
+            filter.ids = Some(ids.into_iter().filter_map(|id| u64::try_from(id).ok()).collect());
         }
         _ => return Err(CommandError::Syntax),
     }
@@ -343,8 +331,7 @@ pub fn kill(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             b"laddr" => filter.local_address = Some(value.to_vec()),
             b"user" => {
                 if value != b"default" {
-                    let shown = String::from_utf8_lossy(value).into_owned();
-                    return Err(CommandError::Other(format!("ERR No such user '{shown}'").into()));
+                    return Err(CommandError::quoting("ERR No such user '", value, "'"));
                 }
                 filter.user = Some(value.to_vec());
             }

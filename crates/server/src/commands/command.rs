@@ -4,7 +4,7 @@ use pinyon_engine::CommandError;
 use pinyon_engine::command::keys_of::keys_and_flags;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{
-    Arg, ArgFlags, BeginSearch, Categories, Command, FindKeys, Flags, Group, KeyFlags, KeySpec,
+    Arg, ArgFlags, BeginSearch, Categories, Command, FindKeys, Flags, KeyFlags, KeySpec,
 };
 use pinyon_engine::command::server::help;
 use pinyon_resp::{Args, Writer};
@@ -82,22 +82,6 @@ const ARG_FLAG_NAMES: &[(ArgFlags, &str)] = &[
     (ArgFlags::MULTIPLE_TOKEN, "multiple_token"),
 ];
 
-/// The ACL categories of a row: those it names and those that its flags imply.
-fn categories(row: &Command) -> Categories {
-    let mut all = row.categories;
-    let flags = row.flags;
-    all.set(Categories::WRITE, all.contains(Categories::WRITE) || flags.contains(Flags::WRITE));
-    let reads = flags.contains(Flags::READONLY) && row.group != Group::Scripting;
-    all.set(Categories::READ, all.contains(Categories::READ) || reads);
-    if flags.contains(Flags::ADMIN) {
-        all |= Categories::ADMIN | Categories::DANGEROUS;
-    }
-    all.set(Categories::PUBSUB, all.contains(Categories::PUBSUB) || flags.contains(Flags::PUBSUB));
-    all.set(Categories::BLOCKING, all.contains(Categories::BLOCKING) || flags.contains(Flags::BLOCKING));
-    all |= if flags.contains(Flags::FAST) { Categories::FAST } else { Categories::SLOW };
-    all
-}
-
 fn write_names(out: &mut Writer<'_>, names: &[&str]) {
     out.set(names.len());
     names.iter().for_each(|name| out.simple(name));
@@ -131,7 +115,7 @@ pub fn info(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         for name in call.args.iter().skip(2) {
             match registry().find_full(name) {
                 Some(id) => write_info(out, id),
-                None => out.null_array(),
+                None => out.null(),
             }
         }
     });
@@ -148,7 +132,7 @@ fn write_info(out: &mut Writer<'_>, id: CommandId) {
     out.int(first);
     out.int(last);
     out.int(step);
-    write_names(out, &names_of!(CATEGORY_NAMES, categories(row)));
+    write_names(out, &names_of!(CATEGORY_NAMES, row.acl_categories()));
     out.set(row.tips.len());
     row.tips.iter().for_each(|tip| out.bulk_str(tip));
     out.set(row.keys.len());
@@ -332,7 +316,7 @@ pub fn list(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
                 b"module" => Vec::new(),
                 b"aclcat" => {
                     let wanted = CATEGORY_NAMES.iter().find(|(_, name)| name.as_bytes()[1..].eq_ignore_ascii_case(value));
-                    let in_category = |id: &CommandId| wanted.is_some_and(|(flag, _)| categories(registry().row(*id)).contains(*flag));
+                    let in_category = |id: &CommandId| wanted.is_some_and(|(flag, _)| registry().row(*id).acl_categories().contains(*flag));
                     registry().all().filter(in_category).map(|id| registry().full_name(id)).collect()
                 }
                 b"pattern" => {
@@ -345,7 +329,7 @@ pub fn list(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         _ => return Err(CommandError::Syntax),
     };
     core.reply(io, call.conn, |out| {
-        out.set(names.len());
+        out.array(names.len());
         names.iter().for_each(|name| out.bulk_str(name));
     });
     Ok(())

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use pinyon_engine::CommandError;
 use pinyon_engine::command::server::help;
+use pinyon_runtime::host;
 
 use super::session::is_local;
 use super::{Call, Result};
-use crate::config::{Config, config_get, config_rewrite, config_set};
+use crate::config::{Config, config_get, config_rewrite, config_set, set_failed};
 use crate::core::{Core, Io};
+use crate::gather::Ticket;
+use crate::rebind::Rebind;
+use crate::startup;
 
 /// The core that decides on CONFIG SET.
 const DECIDING_CORE: u16 = 0;
@@ -33,26 +37,141 @@ pub fn set(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let words: Vec<Vec<u8>> = call.args.iter().skip(2).map(<[u8]>::to_vec).collect();
     let local = core.sessions.get(call.conn).is_some_and(is_local);
     let ticket = core.promise(call.conn);
-    let decide = move |core: &mut Core, _: &mut Io, words: Vec<Vec<u8>>| -> std::result::Result<Arc<Config>, String> {
-        let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
-        let mut config = config_set(&core.config, &pairs, local)?;
-        config.version = core.shared.next_config_version();
-        let config = Arc::new(config);
-        core.apply_config(config.clone());
-        Ok(config)
-    };
-    core.send_once(io, DECIDING_CORE, words, decide, move |core, io, decided| match decided {
+    // While other addresses are being opened nothing else may be decided: it might have to be taken back.
+    let share = move |core: &mut Core, io: &mut Io| (!core.rebinding).then(|| core.decide(io, &words, local));
+    core.slices_on(io, DECIDING_CORE, share, move |core, io, decided| match decided {
         Err(text) => core.fail(io, ticket, &CommandError::Other(text.into())),
-        Ok(config) => core.gather_all(
-            io,
-            move |core, io| {
-                core.apply_config(config.clone());
-                io.set_keepalive(core.config.tcp_keepalive);
-            },
-            move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-        ),
+        Ok(Decision { config, rebind, .. }) if rebind.is_empty() => core.announce_config(io, ticket, config, rebind),
+        Ok(decision) => core.rebind(io, ticket, decision),
     });
     Ok(())
+}
+
+/// A configuration that may come into force, and the addresses that it moves to. It is in force on the deciding core
+/// unless addresses change.
+struct Decision {
+    config: Arc<Config>,
+    rebind: Rebind,
+    /// The reply if the addresses cannot be had.
+    failure: String,
+}
+
+impl Core {
+    /// Checks a CONFIG SET and does what has to be done once for the process. An error is the reply, and nothing has
+    /// changed then.
+    fn decide(&mut self, io: &mut Io, words: &[Vec<u8>], local: bool) -> std::result::Result<Decision, String> {
+        let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
+        let mut config = config_set(&self.config, &pairs, local)?;
+        allow_clients(&self.config, &config, usize::from(self.shards))?;
+        let failure = rebind_failure(&pairs);
+        let refused = |error: &dyn std::fmt::Display| {
+            tracing::warn!("CONFIG SET: {error}");
+            failure.clone()
+        };
+        let rebind = self.plan_rebind(&config).map_err(|error| refused(&error))?;
+        startup::take_over(&self.config, &config)?;
+        if rebind.is_empty() {
+            config.version = self.shared.next_config_version();
+        } else if let Err(error) = self.open_listeners(io, &rebind.added) {
+            self.take_back(&config);
+            return Err(refused(&error));
+        }
+        let config = Arc::new(config);
+        if rebind.is_empty() {
+            self.apply_config(config.clone());
+        } else {
+            self.rebinding = true;
+        }
+        Ok(Decision { config, rebind, failure })
+    }
+
+    /// Undoes for the process what `decide` did.
+    fn take_back(&self, config: &Config) {
+        if let Err(problem) = startup::take_over(config, &self.config) {
+            tracing::warn!("CONFIG SET cannot be taken back completely: {problem}");
+        }
+    }
+
+    /// Opens the new addresses on the other cores, too; then the deciding core puts the decision into force, or takes it
+    /// back if one of them failed.
+    fn rebind(&mut self, io: &mut Io, ticket: Ticket, decision: Decision) {
+        let added = decision.rebind.added.clone();
+        let open = move |core: &mut Core, io: &mut Io| match core.id.0 {
+            DECIDING_CORE => Ok(()),
+            _ => core.open_listeners(io, &added).map_err(|error| error.to_string()),
+        };
+        self.gather_all(io, open, move |core, io, opened: Vec<std::result::Result<(), String>>| {
+            let closes: Vec<bool> = opened.iter().map(std::result::Result::is_ok).collect();
+            let problem = opened.into_iter().find_map(std::result::Result::err);
+            let failed = problem.is_some();
+            let settle = move |core: &mut Core, _: &mut Io, mut decision: Decision| {
+                core.rebinding = false;
+                match problem {
+                    Some(problem) => {
+                        tracing::warn!("CONFIG SET: {problem}");
+                        core.take_back(&decision.config);
+                    }
+                    None => {
+                        let version = core.shared.next_config_version();
+                        decision.config = Arc::new(Config { version, ..(*decision.config).clone() });
+                        core.note_rebind(&decision.rebind);
+                        core.apply_config(decision.config.clone());
+                    }
+                }
+                decision
+            };
+            core.send_once(io, DECIDING_CORE, decision, settle, move |core, io, decision| {
+                if !failed {
+                    return core.announce_config(io, ticket, decision.config, decision.rebind);
+                }
+                let Decision { rebind, failure, .. } = decision;
+                let close = move |core: &mut Core, io: &mut Io| {
+                    if closes[usize::from(core.id.0)] {
+                        core.close_listeners(io, &rebind.added);
+                    }
+                };
+                core.gather_all(io, close, move |core, io, _| core.fail(io, ticket, &CommandError::Other(failure.into())));
+            });
+        });
+    }
+
+    /// Lets every core take over a configuration that is in force on the deciding core, then answers.
+    fn announce_config(&mut self, io: &mut Io, ticket: Ticket, config: Arc<Config>, rebind: Rebind) {
+        let work = move |core: &mut Core, io: &mut Io| {
+            core.apply_config(config.clone());
+            io.set_keepalive(core.config.tcp_keepalive);
+            core.close_listeners(io, &rebind.removed);
+        };
+        self.gather_all(io, work, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
+    }
+}
+
+/// Raises the limit of open files for more `maxclients`.
+fn allow_clients(old: &Config, new: &Config, cores: usize) -> std::result::Result<(), String> {
+    if new.maxclients <= old.maxclients {
+        return Ok(());
+    }
+    let needed = host::open_files_needed(cores, new.maxclients);
+    let allowed = host::raise_open_files(needed);
+    if allowed >= needed {
+        return Ok(());
+    }
+    let possible = u64::from(new.maxclients).saturating_sub(needed - allowed);
+    let reason = format!("The operating system is not able to handle the specified number of clients, try with {possible}");
+    Err(set_failed("maxclients", &reason))
+}
+
+/// The reply when the addresses that these pairs ask for cannot be had.
+fn rebind_failure(pairs: &[(&[u8], &[u8])]) -> String {
+    let first = pairs.iter().find_map(|(name, _)| match name.to_ascii_lowercase().as_slice() {
+        b"port" => Some("port"),
+        b"bind" => Some("bind"),
+        _ => None,
+    });
+    match first {
+        Some("bind") => set_failed("bind", "Failed to bind to specified addresses."),
+        _ => set_failed("port", "Unable to listen on this port. Check server logs."),
+    }
 }
 
 pub fn rewrite(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
@@ -60,13 +179,16 @@ pub fn rewrite(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         return Err(CommandError::text("ERR The server is running without a config file"));
     };
     match config_rewrite(&core.config, path) {
-        Ok(()) => core.reply(io, call.conn, |out| out.ok()),
+        Ok(()) => {
+            tracing::info!("CONFIG REWRITE executed with success.");
+            core.reply(io, call.conn, |out| out.ok());
+            Ok(())
+        }
         Err(problem) => {
             tracing::warn!("CONFIG REWRITE failed: {problem}");
-            return Err(CommandError::Other(format!("ERR Rewriting config file: {problem}").into()));
+            Err(CommandError::Other(problem.into()))
         }
     }
-    Ok(())
 }
 
 pub fn resetstat(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {

@@ -3,6 +3,7 @@
 use pinyon_base::DbIndex;
 use pinyon_base::number::parse_i64;
 use pinyon_engine::CommandError;
+use pinyon_engine::command::server::help;
 use pinyon_engine::command::key::walk::{TypeFilter, Wanted, scan_options, walk_step};
 
 use super::{Call, Result};
@@ -140,6 +141,11 @@ pub fn randomkey(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             _ => out.null(),
         });
     });
+    Ok(())
+}
+
+pub fn object_help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    super::reply_help(core, io, call, help::OBJECT);
     Ok(())
 }
 

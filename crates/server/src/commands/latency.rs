@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use pinyon_engine::CommandError;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::server::help;
 use pinyon_resp::Writer;
@@ -98,11 +99,11 @@ const GRAPH_ROWS: usize = 4;
 const GRAPH_LEVELS: [u8; 3] = [b'_', b'o', b'#'];
 
 pub fn graph(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let event = String::from_utf8_lossy(call.args.get(2)).into_owned();
+    let event = call.args.get(2).to_vec();
     let now = io.now_ms() / 1000;
-    with_events(core, io, call, move |out, events| match events.iter().find(|(name, _)| **name == event) {
+    with_events(core, io, call, move |out, events| match events.iter().find(|(name, _)| name.as_bytes() == event) {
         Some((name, series)) => out.verbatim("txt", draw(name, series, now).as_bytes()),
-        None => out.error(&format!("ERR No samples available for event '{event}'")),
+        None => CommandError::quoting("ERR No samples available for event '", &event, "'").write(out),
     });
     Ok(())
 }

@@ -3,8 +3,12 @@
 mod client;
 mod command;
 mod configuration;
+mod debug;
+mod info;
 mod keyspace;
 mod latency;
+mod lolwut;
+mod memory;
 mod monitor;
 mod process;
 mod session;
@@ -89,8 +93,21 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::Swapdb => keyspace::swapdb(core, io, call),
         S::Shutdown => process::shutdown(core, io, call),
         S::Time => process::time(core, io, call),
-        _ => Err(CommandError::text("ERR not yet")),
+        S::Debug => debug::debug(core, io, call),
+        S::Info => info::info(core, io, call),
+        S::Lolwut => lolwut::lolwut(core, io, call),
+        S::MemoryDoctor => memory::doctor(core, io, call),
+        S::MemoryHelp => memory::help(core, io, call),
+        S::MemoryMallocStats => memory::malloc_stats(core, io, call),
+        S::MemoryPurge => memory::purge(core, io, call),
+        S::MemoryStats => memory::stats(core, io, call),
+        S::ObjectHelp => keyspace::object_help(core, io, call),
     }
+}
+
+/// The error of a subcommand whose arguments do not fit; `after` names the help.
+fn wrong_subcommand(args: Args<'_>, after: &'static str) -> CommandError {
+    CommandError::quoting("ERR unknown subcommand or wrong number of arguments for '", args.get(1), after)
 }
 
 /// Replies a help text, one status line each.

@@ -1,8 +1,8 @@
 //! AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT: what concerns one connection and needs no other core.
 
-use pinyon_base::DbIndex;
 use pinyon_base::number::parse_i64;
 use pinyon_engine::CommandError;
+use pinyon_engine::command::key::transfer::db_index;
 use pinyon_resp::{Proto, Writer};
 
 use super::{Call, Result};
@@ -38,10 +38,9 @@ pub fn quit(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 pub fn select(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let db = parse_i64(call.args.get(1)).ok_or(CommandError::NotInteger)?;
-    let db = u16::try_from(db).ok().filter(|&db| db < core.settings.databases).ok_or(CommandError::DbOutOfRange)?;
+    let db = db_index(call.args.get(1), core.settings.databases)?;
     if let Some(session) = core.sessions.get_mut(call.conn) {
-        session.db = DbIndex(db);
+        session.db = db;
     }
     core.reply(io, call.conn, |out| out.ok());
     Ok(())
@@ -101,18 +100,26 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     difference == 0
 }
 
-/// What HELLO asks for.
-#[derive(Default)]
-struct Hello<'a> {
-    proto: Option<Proto>,
-    auth: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a [u8]>,
-}
-
+/// Each option takes effect as it is met, also when a later one is wrong.
 pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let wanted = hello_options(call)?;
-    if let Some((user, password)) = wanted.auth {
-        authenticate(core, call, user, password)?;
+    let args = call.args;
+    let proto = match args.len() {
+        1 => None,
+        _ => Some(protocol_version(args.get(1))?),
+    };
+    let mut at = 2;
+    while at < args.len() {
+        let left = args.len() - 1 - at;
+        let option = args.get(at);
+        if option.eq_ignore_ascii_case(b"AUTH") && left >= 2 {
+            authenticate(core, call, args.get(at + 1), args.get(at + 2))?;
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"SETNAME") && left >= 1 {
+            set_name(core, call, args.get(at + 1))?;
+            at += 2;
+        } else {
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", option, "'"));
+        }
     }
     let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
     if !session.flags.contains(SessionFlags::AUTHENTICATED) {
@@ -121,10 +128,7 @@ pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
              <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
-    if let Some(name) = wanted.name {
-        session.details.name = name.to_vec();
-    }
-    if let Some(proto) = wanted.proto {
+    if let Some(proto) = proto {
         session.proto = proto;
     }
     let (id, proto) = (session.id, session.proto);
@@ -132,39 +136,24 @@ pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     Ok(())
 }
 
-fn hello_options<'a>(call: &Call<'a>) -> std::result::Result<Hello<'a>, CommandError> {
-    let args = call.args;
-    let mut hello = Hello::default();
-    if args.len() > 1 {
-        let version = parse_i64(args.get(1))
-            .ok_or(CommandError::text("ERR Protocol version is not an integer or out of range"))?;
-        hello.proto = match version {
-            2 => Some(Proto::Resp2),
-            3 => Some(Proto::Resp3),
-            _ => return Err(CommandError::text("NOPROTO unsupported protocol version")),
-        };
+fn protocol_version(text: &[u8]) -> std::result::Result<Proto, CommandError> {
+    match parse_i64(text) {
+        Some(2) => Ok(Proto::Resp2),
+        Some(3) => Ok(Proto::Resp3),
+        Some(_) => Err(CommandError::text("NOPROTO unsupported protocol version")),
+        None => Err(CommandError::text("ERR Protocol version is not an integer or out of range")),
     }
-    let mut at = 2;
-    while at < args.len() {
-        let left = args.len() - 1 - at;
-        let option = args.get(at);
-        if option.eq_ignore_ascii_case(b"AUTH") && left >= 2 {
-            hello.auth = Some((args.get(at + 1), args.get(at + 2)));
-            at += 3;
-        } else if option.eq_ignore_ascii_case(b"SETNAME") && left >= 1 {
-            if !is_printable(args.get(at + 1)) {
-                return Err(CommandError::text(
-                    "ERR Client names cannot contain spaces, newlines or special characters.",
-                ));
-            }
-            hello.name = Some(args.get(at + 1));
-            at += 2;
-        } else {
-            let shown = String::from_utf8_lossy(option).into_owned();
-            return Err(CommandError::Other(format!("ERR Syntax error in HELLO option '{shown}'").into()));
-        }
+}
+
+/// Gives the connection a name, or none when it is empty.
+pub fn set_name(core: &mut Core, call: &Call<'_>, name: &[u8]) -> Result {
+    if !is_printable(name) {
+        return Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."));
     }
-    Ok(hello)
+    if let Some(session) = core.sessions.get_mut(call.conn) {
+        session.details.name = name.to_vec();
+    }
+    Ok(())
 }
 
 /// Whether a client name or library name has only visible ASCII.

@@ -17,7 +17,7 @@ pub fn get(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         3 => parse_i64(call.args.get(2))
             .filter(|&count| count >= -1)
             .ok_or(CommandError::text("ERR count should be greater than or equal to -1"))?,
-        _ => return Err(CommandError::WrongArity("slowlog|get".into())),
+        _ => return Err(super::wrong_subcommand(call.args, "'. Try SLOWLOG HELP.")),
     };
     let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
     let ticket = core.promise(call.conn);

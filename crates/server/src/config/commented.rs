@@ -74,8 +74,8 @@ fn changes(row: &Directive) -> &'static str {
     }
 }
 
-/// The default as lines of a file, without the name; `dir`'s as it is written in its row, since its value is another on
-/// every machine.
+/// The default as lines of a file, without the name; `dir`'s as it is written in its row, since its value is another
+/// on every machine.
 fn default_lines(row: &Directive) -> Vec<String> {
     match row.default_value() {
         Ok(value) if row.name != "dir" => row.kind.lines(&value),

@@ -1,7 +1,7 @@
 //! What a directive is: one row with everything that is known about it.
 //!
-//! Reading files, options, CONFIG GET, SET and REWRITE, `--help` and the commented `config/pinyon.conf` are loops over
-//! these rows, which live in `directives/`.
+//! Reading files, options, CONFIG GET, SET and REWRITE, `--help` and the commented `config/pinyon.conf` are loops
+//! over these rows, which live in `directives/`.
 
 use super::Config;
 use super::value::{Kind, Value, ValueError};

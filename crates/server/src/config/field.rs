@@ -9,8 +9,8 @@ use super::value::Value;
 
 /// A type that a field of the configuration may have.
 ///
-/// `from_value` is only called with values that the row's kind has let through, so a value that does not fit is a mistake
-/// in the row; a test goes through the bounds of all rows.
+/// `from_value` is only called with values that the row's kind has let through, so a value that does not fit is a
+/// mistake in the row; a test goes through the bounds of all rows.
 pub trait FieldValue {
     fn to_value(&self) -> Value;
     fn from_value(value: Value) -> Self;

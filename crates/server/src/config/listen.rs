@@ -17,8 +17,8 @@ pub enum AddressError {
     None,
 }
 
-/// The TCP addresses to listen on: empty when `port` is 0 or `bind` is. Names are looked up. Addresses that this machine
-/// lacks are left out when they are optional, and those of a protocol that the kernel lacks always.
+/// The TCP addresses to listen on: empty when `port` is 0 or `bind` is. Names are looked up. Addresses that this
+/// machine lacks are left out when they are optional, and those of a protocol that the kernel lacks always.
 ///
 /// # Errors
 /// An address that must be there and is not, a name that is not known, or no address left.

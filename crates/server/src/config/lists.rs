@@ -1,7 +1,7 @@
 //! Directives whose value is several words or a text of a form of its own: how each is read and printed.
 //!
-//! The readers return the canonical words; the typed forms that the server works with (`BindAddress`, `OutputLimits`) are
-//! made from those.
+//! The readers return the canonical words; the typed forms that the server works with (`BindAddress`, `OutputLimits`)
+//! are made from those.
 
 use std::path::{Path, PathBuf};
 

@@ -64,8 +64,8 @@ pub fn set_failed(name: &str, reason: &str) -> String {
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 }
 
-/// A new configuration with all of `pairs` (name, value) changed, or the full text of the error reply, and then nothing is
-/// changed. `local` says whether the client may do what `enable-protected-configs local` allows.
+/// A new configuration with all of `pairs` (name, value) changed, or the full text of the error reply, and then
+/// nothing is changed. `local` says whether the client may do what `enable-protected-configs local` allows.
 ///
 /// A change of a directive that has no effect is accepted, and noted in the log.
 pub fn config_set(config: &Config, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Config, String> {

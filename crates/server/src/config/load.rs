@@ -1,8 +1,9 @@
-//! From files, standard input and command line options to a [`Config`]: first all lines, then the checks of the whole.
+//! From files, standard input and command line options to a [`Config`]: first all lines, then the checks of the
+//! whole.
 //!
-//! Sources count in this order: the file (with what it includes, where it is included), standard input, options. Later
-//! lines win; `save` and `client-output-buffer-limit` add up, as in Redis. Every problem is collected, so that one start
-//! shows all of them; a `Config` comes out only when there is none.
+//! Sources count in this order: the file (with what it includes, where it is included), standard input, options.
+//! Later lines win; `save` and `client-output-buffer-limit` add up, as in Redis. Every problem is collected, so that
+//! one start shows all of them; a `Config` comes out only when there is none.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ pub enum Fault {
     NotUtf8,
     #[error("Unbalanced quotes in configuration line")]
     Unbalanced,
-    #[error("Bad directive or wrong number of arguments{}", .nearest.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default())]
+    #[error("Bad directive or wrong number of arguments{}", meant(*nearest))]
     Unknown { nearest: Option<&'static str> },
     #[error("{0}")]
     Value(ValueError),
@@ -92,6 +93,10 @@ pub enum Fault {
     NowhereToListen,
     #[error("unix socket path too long ({0}), must be under {max}", max = UNIX_PATH_BYTES_MAX + 1)]
     UnixPathTooLong(usize),
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default()
 }
 
 /// A fault and where it is.
@@ -339,8 +344,8 @@ fn shown(name: &str, words: &[String], secret: bool) -> String {
     line
 }
 
-/// The files that `include` names. A path with `*`, `?` or `[` may match any number of files, none included, and gives them
-/// in order of their names; any other is itself.
+/// The files that `include` names. A path with `*`, `?` or `[` may match any number of files, none included, and
+/// gives them in order of their names; any other is itself.
 fn matching_files(pattern: &Path) -> Vec<PathBuf> {
     let is_pattern = |text: &str| text.contains(['*', '?', '[']);
     if !is_pattern(&pattern.to_string_lossy()) {

@@ -128,7 +128,8 @@ impl Default for Config {
     fn default() -> Config {
         let mut config = Config::blank();
         for row in directives::all() {
-            // Only `dir` can fail here, in a folder that was deleted: then it stays the folder that the process is in.
+            // Only `dir` can fail here, in a folder that was deleted: then it stays the folder that the process is
+            // in.
             let value = row.default_value().unwrap_or_else(|_| Value::Text(row.default.to_owned()));
             row.set(&mut config, value);
         }

@@ -1,8 +1,8 @@
 //! CONFIG REWRITE: puts the values in force into the file that they came from.
 //!
-//! Comments, order and every line that still says what is in force stay as they are. A directive whose lines say something
-//! else gets new ones in the same place; one that the file does not name is appended under a marker when it differs from
-//! its default. The file is replaced in one step, and is on disk when the call returns.
+//! Comments, order and every line that still says what is in force stay as they are. A directive whose lines say
+//! something else gets new ones in the same place; one that the file does not name is appended under a marker when it
+//! differs from its default. The file is replaced in one step, and is on disk when the call returns.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! The values of directives: what kinds there are, how their text is read, and how they are printed.
 //!
-//! Reading follows Redis 7.0's `CONFIG SET` to the letter of its error texts. Printing is what CONFIG GET answers; reading
-//! a printed value gives the same value again.
+//! Reading follows Redis 7.0's `CONFIG SET` to the letter of its error texts. Printing is what CONFIG GET answers;
+//! reading a printed value gives the same value again.
 
 use std::fmt;
 
@@ -45,8 +45,8 @@ pub enum Kind {
     List(&'static ListKind),
 }
 
-/// Reads words into canonical ones. `before` is the value so far: that of earlier lines of the same start (`repeated`), or the
-/// one in force.
+/// Reads words into canonical ones. `before` is the value so far: that of earlier lines of the same start
+/// (`repeated`), or the one in force.
 pub type ReadWords = fn(words: &[&str], before: &[String], repeated: bool) -> Result<Vec<String>, ValueError>;
 
 /// A value of several words. In a file they follow the name; CONFIG SET takes them in one argument, apart by single
@@ -100,7 +100,8 @@ pub enum ValueError {
 impl Kind {
     /// Reads the words that follow the directive's name in a file or on the command line.
     ///
-    /// `before` is the value so far, and `repeated` says that an earlier line of the same start gave it: only lists look.
+    /// `before` is the value so far, and `repeated` says that an earlier line of the same start gave it: only lists
+    /// look.
     pub fn read_words(&self, words: &[&str], before: &Value, repeated: bool) -> Result<Value, ValueError> {
         match (self, words) {
             (Kind::List(list), words) => {
@@ -223,9 +224,9 @@ fn memory_or_percent(text: &str, percent_max: u8) -> Result<Value, ValueError> {
 const UNITS: [(&str, u64); 6] =
     [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10), ("g", 1_000_000_000), ("m", 1_000_000), ("k", 1000)];
 
-/// A number of bytes as redis.conf writes it: `100mb` is 100 × 2²⁰, `100m` is 100 × 10⁶. Digits beyond 64 bits mean "as much
-/// as there is". None where Redis refuses; also for a unit alone and for products beyond 64 bits, which Redis takes for 0 and
-/// for the low bits.
+/// A number of bytes as redis.conf writes it: `100mb` is 100 × 2²⁰, `100m` is 100 × 10⁶. Digits beyond 64 bits mean
+/// "as much as there is". None where Redis refuses; also for a unit alone and for products beyond 64 bits, which
+/// Redis takes for 0 and for the low bits.
 pub fn parse_memory(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, unit) = text.split_at(digits);

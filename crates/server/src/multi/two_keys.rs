@@ -86,7 +86,11 @@ impl Core {
         let (from, to) = (args.get(1).to_vec(), args.get(2).to_vec());
         let (source, target) = (self.owner(&from), self.owner(&to));
         let ticket = self.promise(conn);
-        let read = move |core: &mut Core, io: &mut Io| core.on_key(io, db, &from, |ks, key| ks.copy_out(key));
+        let read = move |core: &mut Core, io: &mut Io| core.on_key(io, db, &from, |ks, key| {
+            // Counted and touched as a read.
+            ks.read(key)?;
+            ks.copy_out(key)
+        });
         self.gather(io, &[source], read, move |core, io, mut copies| match copies.pop().flatten() {
             None => core.fulfil(io, ticket, |out| out.int(0)),
             Some(value) => core.put_value(io, target, target_db, to, value, replace, move |core, io, refused| {
@@ -114,11 +118,11 @@ impl Core {
             core.fulfil(io, ticket, |out| {
                 result = lcs_of(&values[0], &values[1], options, out);
                 if let Err(error) = &result {
-                    out.error(&error.to_string());
+                    error.write(out);
                 }
             });
             if let Err(error) = result {
-                core.exec.stats.error(error.code());
+                core.exec.stats.failed(ticket.command, error.code());
             }
         });
     }
@@ -139,13 +143,14 @@ impl Core {
 
     /// Answers with an error, and counts it.
     pub(crate) fn reply_error(&mut self, io: &mut Io, conn: ConnId, error: &CommandError) {
-        self.exec.stats.error(error.code());
-        self.reply(io, conn, |out| out.error(&error.to_string()));
+        let command = self.sessions.get(conn).and_then(|session| session.last_command);
+        self.exec.stats.failed(command, error.code());
+        self.reply(io, conn, |out| error.write(out));
     }
 
     /// Answers a promise with an error, and counts it.
     pub(crate) fn fail(&mut self, io: &mut Io, ticket: Ticket, error: &CommandError) {
-        self.exec.stats.error(error.code());
-        self.fulfil(io, ticket, |out| out.error(&error.to_string()));
+        self.exec.stats.failed(ticket.command, error.code());
+        self.fulfil(io, ticket, |out| error.write(out));
     }
 }

@@ -14,13 +14,13 @@ use crate::core::{Core, Io};
 use crate::gather::Ticket;
 
 /// A command's arguments, kept over several steps.
-struct Kept {
+pub(crate) struct Kept {
     bytes: Vec<u8>,
     spans: Vec<Span>,
 }
 
 impl Kept {
-    fn new<'a>(args: impl Iterator<Item = &'a [u8]>) -> Kept {
+    pub(crate) fn new<'a>(args: impl Iterator<Item = &'a [u8]>) -> Kept {
         let mut kept = Kept { bytes: Vec::new(), spans: Vec::new() };
         for arg in args {
             kept.spans.push(Span { start: kept.bytes.len() as u32, len: arg.len() as u32 });
@@ -29,7 +29,7 @@ impl Kept {
         kept
     }
 
-    fn args(&self) -> Args<'_> {
+    pub(crate) fn args(&self) -> Args<'_> {
         Args { bytes: &self.bytes, spans: &self.spans }
     }
 }

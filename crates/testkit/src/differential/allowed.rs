@@ -26,7 +26,7 @@ pub(super) enum How {
     Hello,
     /// The same but for the sentences.
     Docs,
-    /// The same but for the order of subcommands.
+    /// The same but for the order of subcommands and the sentences.
     CommandInfo,
     /// INFO text: only what is the same on every server.
     Info,
@@ -48,7 +48,16 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("pttl", How::Within(APART_MS), "is what is left at the time of the call"),
     ("expiretime", How::Deadline(APART_MS / 1000), "may have been set relative to the time of the call"),
     ("pexpiretime", How::Deadline(APART_MS), "may have been set relative to the time of the call"),
-    ("object|idletime", How::Within(APART_MS / 1000), "is the time since the last use"),
+    (
+        "object|idletime",
+        How::Kind,
+        "of a small integer, Redis tells the time since any key's use of the object that all share",
+    ),
+    (
+        "object|refcount",
+        How::Kind,
+        "counts who shares an object; Pinyon shares none, and says of small integers what Redis mostly does",
+    ),
     ("memory|usage", How::Kind, "depends on the allocator and the layout of entries"),
     ("time", How::Shape, "is the time of the call"),
     ("client|id", How::Kind, "numbers count all connections of a server"),
@@ -60,7 +69,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("command|count", How::Kind, "counts other commands"),
     ("command|list", How::Kind, "lists other commands"),
     ("command|docs", How::Docs, "the sentences are our own"),
-    ("command|info", How::CommandInfo, "subcommands are in the order of a hash table"),
+    ("command|info", How::CommandInfo, "subcommands are in the order of a hash table, and notes are our own sentences"),
     ("client|help", How::Kind, "the sentences are our own"),
     ("command|help", How::Kind, "the sentences are our own"),
     ("config|help", How::Kind, "the sentences are our own"),
@@ -72,7 +81,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("memory|doctor", How::Kind, "the sentences are our own"),
     ("memory|malloc-stats", How::Kind, "depends on the allocator"),
     ("memory|stats", How::Kind, "depends on the allocator"),
-    ("lolwut", How::Kind, "is our own picture"),
+    ("lolwut", How::NotSent, "is our own picture, with its own arguments"),
     ("latency|histogram", How::Kind, "measures the server's time"),
     ("latency|graph", How::NotSent, "measures the server's time"),
     ("latency|history", How::Kind, "measures the server's time"),

@@ -313,16 +313,22 @@ fn collect_tokens(arg: &Arg, era: Era, tokens: &mut Vec<&'static str>) {
 }
 
 /// Replaces what would cost too much, or would not be comparable: SETRANGE may start near, or beyond what is allowed, not
-/// hundreds of megabytes out; a cursor that is not 0 means something else to every server.
-fn make_comparable(args: &mut [Vec<u8>]) {
+/// hundreds of megabytes out; a cursor that is not 0 means something else to every server; and SCAN by type looks keys up,
+/// which is counted, so that it must not meet a key twice.
+fn make_comparable(args: &mut Vec<Vec<u8>>) {
     const NEAR: i64 = 10_000;
     const NOT_ALLOWED: i64 = 512 * 1024 * 1024;
     let number = |args: &[Vec<u8>], at: usize| args.get(at).and_then(|arg| pinyon_base::parse_i64(arg));
     if args[0].eq_ignore_ascii_case(b"setrange") && number(args, 2).is_some_and(|at| at > NEAR && at < NOT_ALLOWED) {
         args[2] = NEAR.to_string().into_bytes();
     }
-    if args[0].eq_ignore_ascii_case(b"scan") && number(args, 1).is_some() {
-        args[1] = b"0".to_vec();
+    if args[0].eq_ignore_ascii_case(b"scan") {
+        if number(args, 1).is_some() {
+            args[1] = b"0".to_vec();
+        }
+        if args.iter().any(|arg| arg.eq_ignore_ascii_case(b"type")) {
+            args.extend([b"COUNT".to_vec(), b"1000".to_vec()]);
+        }
     }
 }
 

@@ -33,23 +33,28 @@ const CALLS_BETWEEN_STATES: u64 = 5_000;
 /// Calls remembered for the report of a difference.
 const HISTORY: usize = 5_000;
 
-/// What to generate.
+/// What to generate, and when to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     pub seed: u64,
     pub era: Era,
     pub connections: usize,
+    /// Goes on after a difference until so many commands have differed: a list to work from. The first one counts;
+    /// others may follow from it.
+    pub differences_max: usize,
 }
 
 impl Options {
-    /// With the seed of `PINYON_SEED`, else one of the process's own.
+    /// With the seed of `PINYON_SEED`, else one of the process's own; stops at the first difference, or after
+    /// `PINYON_DIFF_MAX` of them.
     pub fn from_env(era: Era) -> Options {
         const CONNECTIONS: usize = 6;
         let seed = number("PINYON_SEED").unwrap_or_else(|| {
             let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
             since.as_nanos() as u64 ^ u64::from(std::process::id()).rotate_left(32)
         });
-        Options { seed, era, connections: CONNECTIONS }
+        let differences_max = number("PINYON_DIFF_MAX").unwrap_or(1).max(1) as usize;
+        Options { seed, era, connections: CONNECTIONS, differences_max }
     }
 }
 
@@ -73,6 +78,7 @@ pub struct Differential {
     history: VecDeque<Past>,
     /// Calls compared so far.
     calls: u64,
+    differences: Differences,
 }
 
 struct Past {
@@ -82,23 +88,24 @@ struct Past {
     reply: String,
 }
 
-/// The first difference of a run, or what ended it. `Display` is the report.
+/// What differed in a run, or what ended it; the first of each command. `Display` is the report.
 #[derive(Debug)]
-pub struct Difference {
+pub struct Differences {
     seed: u64,
-    /// Calls compared before.
-    calls: u64,
-    what: String,
+    /// By command: which call it was, and what differed.
+    found: Vec<(String, u64, String)>,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for Differences {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.what)?;
-        write!(f, "after {} calls; again with PINYON_SEED={}", self.calls, self.seed)
+        for (_, call, what) in &self.found {
+            writeln!(f, "{what}\nafter {call} calls\n")?;
+        }
+        write!(f, "again with PINYON_SEED={}", self.seed)
     }
 }
 
-impl std::error::Error for Difference {}
+impl std::error::Error for Differences {}
 
 impl Differential {
     pub fn new(oracle: &Address, subject: &Address, options: Options) -> io::Result<Differential> {
@@ -108,6 +115,7 @@ impl Differential {
             subject: Side::new(subject.clone(), options.connections)?,
             history: VecDeque::new(),
             calls: 0,
+            differences: Differences { seed: options.seed, found: Vec::new() },
             options,
         })
     }
@@ -123,62 +131,65 @@ impl Differential {
     }
 
     /// Compares at least `calls` more calls, and the whole data at the end.
-    pub fn run(&mut self, calls: u64) -> Result<(), Difference> {
+    pub fn run(mut self, calls: u64) -> Result<Differential, Differences> {
         let end = self.calls + calls;
         let mut next_state = self.calls + CALLS_BETWEEN_STATES;
         while self.calls < end {
-            self.step()?;
+            if !self.step() {
+                return Err(self.differences);
+            }
             if self.calls >= next_state {
-                self.compare_states()?;
+                self.compare_states();
                 next_state = self.calls + CALLS_BETWEEN_STATES;
             }
+            if self.differences.found.len() >= self.options.differences_max {
+                return Err(self.differences);
+            }
         }
-        self.compare_states()
+        self.compare_states();
+        if self.differences.found.is_empty() { Ok(self) } else { Err(self.differences) }
     }
 
-    fn step(&mut self) -> Result<(), Difference> {
+    /// Makes the next calls. False when it cannot go on.
+    fn step(&mut self) -> bool {
         let step = self.generator.step(self.options.connections);
-        let sent = self
-            .oracle
-            .send(step.connection, &step.calls)
-            .and_then(|()| self.subject.send(step.connection, &step.calls));
+        let connection = step.connection;
+        let sent = self.oracle.send(connection, &step.calls).and_then(|()| self.subject.send(connection, &step.calls));
         if let Err(error) = sent {
-            return Err(self.broken("sending", &step.calls[0], &error));
+            return self.broken("sending", &step.calls[0], &error);
         }
-        for (i, args) in step.calls.iter().enumerate() {
-            let oracle = match self.oracle.receive(step.connection) {
+        for args in &step.calls {
+            let oracle = match self.oracle.receive(connection) {
                 Ok(reply) => reply,
-                Err(error) => return Err(self.broken("the oracle's reply", args, &error)),
+                Err(error) => return self.broken("the oracle's reply", args, &error),
             };
-            let subject = match self.subject.receive(step.connection) {
+            let subject = match self.subject.receive(connection) {
                 Ok(reply) => reply,
-                Err(error) => return Err(self.broken("the subject's reply", args, &error)),
+                Err(error) => return self.broken("the subject's reply", args, &error),
             };
             self.calls += 1;
-            self.remember(step.connection, args, &oracle);
+            self.remember(connection, args, &oracle);
             let name = full_name(args);
             let how = how(&name, args.len());
-            if let Err(why) = compare(how, &name, &oracle, &subject) {
-                return Err(self.differ(&why, step.connection, args, &oracle, &subject));
-            }
-            let closed = matches!(oracle, Reply::Closed) || (name == "quit" && !oracle.is_error());
-            match self.look_closer(how, step.connection, args, &oracle, &subject) {
+            let agreed = match compare(how, &name, &oracle, &subject) {
+                Ok(()) => self.look_closer(how, connection, args, &oracle, &subject),
+                Err(why) => Ok(Err(why)),
+            };
+            match agreed {
                 Ok(Ok(())) => {}
-                Ok(Err(why)) => return Err(self.differ(&why, step.connection, args, &oracle, &subject)),
-                Err(error) => return Err(self.broken("looking closer", args, &error)),
+                Ok(Err(why)) => self.differ(&why, connection, args, &oracle, &subject),
+                Err(error) => return self.broken("looking closer", args, &error),
             }
-            if closed {
-                let again =
-                    self.oracle.reconnect(step.connection).and_then(|()| self.subject.reconnect(step.connection));
-                if let Err(error) = again {
-                    return Err(self.broken("connecting again", args, &error));
-                }
-                if i + 1 < step.calls.len() {
-                    break;
-                }
+            let is_closed = |reply: &Reply| matches!(reply, Reply::Closed);
+            if is_closed(&oracle) || is_closed(&subject) || (name == "quit" && !oracle.is_error()) {
+                let again = self.oracle.reconnect(connection).and_then(|()| self.subject.reconnect(connection));
+                return match again {
+                    Ok(()) => true,
+                    Err(error) => self.broken("connecting again", args, &error),
+                };
             }
         }
-        Ok(())
+        true
     }
 
     /// What a reply alone does not show: the rest of a SCAN, and whether a random key exists.
@@ -194,9 +205,15 @@ impl Differential {
             return Ok(Ok(()));
         };
         match how {
-            How::Swept if !a.is_error() && args[1] == b"0" => {
+            // No cursor at all begins, too.
+            How::Swept if !a.is_error() && (args[1] == b"0" || args[1].is_empty()) => {
                 let a = self.oracle.sweep(connection, args, a)?;
                 let b = self.subject.sweep(connection, args, b)?;
+                if args.iter().any(|arg| arg.eq_ignore_ascii_case(b"type")) {
+                    // Redis counts the keys that it looks at here as hits: nothing to compare, so both begin anew.
+                    self.oracle.observer().call(&["CONFIG", "RESETSTAT"])?;
+                    self.subject.observer().call(&["CONFIG", "RESETSTAT"])?;
+                }
                 Ok(if a == b {
                     Ok(())
                 } else {
@@ -215,19 +232,20 @@ impl Differential {
         }
     }
 
-    fn compare_states(&mut self) -> Result<(), Difference> {
-        const SHOWN: usize = 10;
+    /// After a difference that was let pass, the data may differ for the same reason.
+    fn compare_states(&mut self) {
+        const SHOWN: usize = 20;
         let states = state::read(self.oracle.observer())
             .and_then(|oracle| state::read(self.subject.observer()).map(|subject| (oracle, subject)));
         let what = match states {
             Ok((oracle, subject)) => match state::difference(&oracle, &subject, SHOWN) {
-                None => return Ok(()),
+                None => return,
                 Some(lines) => format!("the servers hold different data:\n{lines}"),
             },
             Err(error) => format!("reading the data failed: {error}"),
         };
         let what = format!("{what}\nthe last calls:\n{}", self.last_calls(|_| true, 10));
-        Err(self.difference(what))
+        self.found("the data", what);
     }
 
     fn remember(&mut self, connection: usize, args: &[Vec<u8>], reply: &Reply) {
@@ -241,24 +259,31 @@ impl Differential {
         self.history.push_back(Past { number: self.calls, connection, args: args.to_vec(), reply });
     }
 
-    fn differ(&self, why: &str, connection: usize, args: &[Vec<u8>], oracle: &Reply, subject: &Reply) -> Difference {
+    fn differ(&mut self, why: &str, connection: usize, args: &[Vec<u8>], oracle: &Reply, subject: &Reply) {
         let keys: Vec<&Vec<u8>> = args[1..].iter().filter(|arg| is_key(arg)).collect();
         let about = self.last_calls(|past| past.args[1..].iter().any(|arg| keys.contains(&arg)), 15);
         let session = self.last_calls(|past| past.connection == connection, 6);
-        self.difference(format!(
-            "{why}, to {}\n  oracle:  {oracle}\n  subject: {subject}\nthe last calls with these keys (and the oracle's replies):\n{about}\n\
+        let what = format!(
+            "{why}, to {}\n  oracle:  {oracle}\n  subject: {subject}\n\
+             the last calls with these keys (and the oracle's replies):\n{about}\n\
              the last calls of connection {connection}:\n{session}",
             quoted(args)
-        ))
+        );
+        self.found(&full_name(args), what);
     }
 
-    fn broken(&self, what: &str, args: &[Vec<u8>], error: &io::Error) -> Difference {
+    /// Notes what keeps the run from going on: false.
+    fn broken(&mut self, what: &str, args: &[Vec<u8>], error: &io::Error) -> bool {
         let last = self.last_calls(|_| true, 10);
-        self.difference(format!("{what} failed at {}: {error}\nthe last calls:\n{last}", quoted(args)))
+        self.found(what, format!("{what} failed at {}: {error}\nthe last calls:\n{last}", quoted(args)));
+        false
     }
 
-    fn difference(&self, what: String) -> Difference {
-        Difference { seed: self.options.seed, calls: self.calls, what }
+    /// Keeps the first difference of each command.
+    fn found(&mut self, about: &str, what: String) {
+        if !self.differences.found.iter().any(|(earlier, ..)| earlier == about) {
+            self.differences.found.push((about.to_string(), self.calls, what));
+        }
     }
 
     /// The last `most` calls that `wanted` chooses, one a line.

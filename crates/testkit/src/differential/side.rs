@@ -18,10 +18,10 @@ pub(super) struct Side {
 impl Side {
     /// Connects; every second connection speaks RESP3, and they spread over three databases.
     pub fn new(address: Address, connections: usize) -> io::Result<Side> {
-        let observer = Client::connect(&address)?;
+        let observer = greeted(&address)?;
         let mut side = Side { address, connections: Vec::new(), observer };
         for i in 0..connections {
-            let mut client = Client::connect(&side.address)?;
+            let mut client = greeted(&side.address)?;
             if i % 2 == 1 {
                 client.hello3()?;
             }
@@ -56,7 +56,7 @@ impl Side {
     }
 
     pub fn reconnect(&mut self, connection: usize) -> io::Result<()> {
-        self.connections[connection] = Client::connect(&self.address)?;
+        self.connections[connection] = greeted(&self.address)?;
         Ok(())
     }
 
@@ -94,6 +94,13 @@ impl Side {
     pub fn has_key(&mut self, connection: usize, key: &[u8]) -> io::Result<bool> {
         Ok(self.connections[connection].call(&[b"EXISTS", key])? == Value::Int(1))
     }
+}
+
+/// A connection that the server has taken up: servers with several threads number connections as they get to them.
+fn greeted(address: &Address) -> io::Result<Client> {
+    let mut client = Client::connect(address)?;
+    client.call(&["PING"])?;
+    Ok(client)
 }
 
 fn is_closed(error: &io::Error) -> bool {

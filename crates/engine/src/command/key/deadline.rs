@@ -125,8 +125,7 @@ impl Conditions {
             } else if option.eq_ignore_ascii_case(b"lt") {
                 &mut conditions.lt
             } else {
-                let option = String::from_utf8_lossy(option);
-                return Err(CommandError::Other(format!("ERR Unsupported option {option}").into()));
+                return Err(CommandError::quoting("ERR Unsupported option ", option, ""));
             };
             *flag = true;
         }

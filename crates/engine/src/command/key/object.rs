@@ -4,6 +4,7 @@ use pinyon_resp::Args;
 
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, ServerCommand};
 use crate::command::server::help::help_row;
+use crate::keyspace::ValueRef;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const OBJECT: Command = Command {
@@ -131,11 +132,19 @@ fn idletime(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     Ok(Effect::None)
 }
 
-/// Always 1: no two keys share a value here (Redis shares the integers 0 to 9999 and answers 2147483647 for them).
+/// What Redis answers for the integers that it keeps once for all keys, unless its eviction policy looks at the
+/// accesses of each.
+const SHARED_INTEGERS: std::ops::Range<i64> = 0..10_000;
+const SHARED_COUNT: i64 = i32::MAX as i64;
+
+/// As Redis answers; here no two keys share a value.
 fn refcount(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 2);
+    let policy = cx.ks.policy();
+    let may_share = !(policy.is_lru() || policy.is_lfu());
     match cx.ks.look(key) {
         None => cx.out.null(),
+        Some(ValueRef::Int(value)) if may_share && SHARED_INTEGERS.contains(&value) => cx.out.int(SHARED_COUNT),
         Some(_) => cx.out.int(1),
     }
     Ok(Effect::None)
@@ -159,6 +168,8 @@ mod tests {
         }
         assert_eq!(t.run("object encoding nokey"), "$-1");
         assert_eq!(t.run("object refcount n"), ":1");
+        t.set("n", "9999");
+        assert_eq!(t.run("object refcount n"), ":2147483647");
         assert_eq!(t.run("object refcount nokey"), "$-1");
     }
 

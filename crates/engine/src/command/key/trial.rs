@@ -103,7 +103,7 @@ impl Trial {
             Ok(effect) => effect,
             Err(error) => {
                 assert!(cx.out.out.is_empty(), "{line}: an error after a reply");
-                cx.out.error(&error.to_string());
+                error.write(&mut cx.out);
                 Effect::None
             }
         };

@@ -198,6 +198,8 @@ pub const LATENCY: &[&str] = &[
 
 pub const DEBUG: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHANGE-REPL-ID",
+    "    Change the ID by which replicas know this server's data.",
     "DIGEST",
     "    Reply a hash over all keys and values: equal data, equal hash.",
     "DIGEST-VALUE <key> [<key> ...]",

@@ -6,15 +6,15 @@
 //! answered with [`Fired::Done`] when it fires (or earlier, in [`ExpiryWheel::compact_slice`]).
 //!
 //! ```text
-//!  level   slot      64 slots                base ┐ time ──▶
-//!    0     16 ms     1 s                  ········▐●·●●··●···········●····························
-//!    1     512 ms    33 s                 ·······▐█●···●··●······    ▲ nodes fire when their slot's time
-//!    2     16 s      17 min               ······▐█●··●····           │ has come: 0 to 15 ms after the deadline
-//!    3     8.7 min   9 h                  ·····▐█●·●··               │
-//!    4     4.7 h     12 days                      │└─ the slot after the one that spans base is emptied into
-//!    5     6.2 days  1 year                       │   the level below, one slot's time before it would be late
-//!    …     × 32      …                            └── the slot that spans base is already empty
-//!   11     18 M years                             ●   occupied; a bit each, so empty slots cost nothing
+//!  level   slot      64 slots   time ──▶
+//!    0     16 ms     1 s        B·●●·●··●·······●·····    B  the slot that spans `base`, the tick reached. It is empty:
+//!    1     512 ms    33 s       B○··●···●·●···········       on level 0 its nodes have fired, 0 to 15 ms after their
+//!    2     16 s      17 min     B○●···●···············       deadline; above they went down in time
+//!    3     8.7 min   9 h        B○··●●················    ○  the slot behind it. Above level 0 it, too, is emptied into
+//!    4     4.7 h     12 days    B○●···················       the level below: one slot's time before it would be late
+//!    5     6.2 days  1 year     B○····················    ●  a slot in use: one bit per slot says so, empty ones cost
+//!    …     × 32                                              no time
+//!   11     18 M years, the end of `i64`
 //! ```
 //!
 //! A slot spans 32 slots of the level below but a level has 64: the upper half is what lets a slot go down *before* its
@@ -44,17 +44,22 @@ use slots::{LEVELS, NEVER, Place, SLOTS, Slots};
 
 /// log₂ of a tick in milliseconds.
 const TICK_BITS: u32 = 4;
+
 /// What became of a node that fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fired {
     /// The node is done with: its key expired, is gone, or has no deadline any more.
     Done,
-    /// The key's deadline is later than the node's: fire again then. A time that is not after now means soon, but not in this call.
+    /// The key's deadline is later than the node's: fire again then. A time that is not after now means soon, but not in
+    /// this call.
     RearmAt(Millis),
 }
 
 /// Who is told about due nodes. A closure `FnMut(DbIndex, u64, Millis) -> Fired` serves where no prefetching is wanted.
 pub trait Due {
+    /// Whether `bucket_soon` and `entry_soon` want to be called.
+    const PREFETCHES: bool = false;
+
     /// The node's time has come. `deadline` is the one that the node was added with, not later than now; after the year 4199
     /// it is rounded up by up to 131 s.
     fn fire(&mut self, db: DbIndex, hash: u64, deadline: Millis) -> Fired;
@@ -290,10 +295,11 @@ impl ExpiryWheel {
         }
     }
 
-    /// Fires the nodes that are due and puts the others where they belong by now.
+    /// Settles the nodes taken off a list, after announcing those about to fire.
     #[inline]
     fn settle_all<D: Due + ?Sized>(&mut self, batch: &Batch, now: Millis, due: &mut D) {
-        for tell in [D::bucket_soon, D::entry_soon] {
+        let tellers: &[fn(&mut D, DbIndex, u64)] = if D::PREFETCHES { &[D::bucket_soon, D::entry_soon] } else { &[] };
+        for tell in tellers {
             for node in batch.nodes().iter().filter(|node| node.deadline() <= now) {
                 if let Some(db) = self.generations.db(node.generation()) {
                     tell(due, db, node.hash);
@@ -305,6 +311,7 @@ impl ExpiryWheel {
         }
     }
 
+    /// Fires one node when it is due, else puts it where it belongs by now; a dead one is dropped.
     #[inline]
     fn settle<D: Due + ?Sized>(&mut self, node: Node, now: Millis, due: &mut D) {
         self.count_visit();

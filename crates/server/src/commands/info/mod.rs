@@ -31,10 +31,13 @@ bitflags::bitflags! {
         const CLUSTER = 1 << 11;
         const KEYSPACE = 1 << 12;
         const PINYON = 1 << 13;
-
-        const DEFAULT = Self::all().bits() & !(Self::COMMANDSTATS.bits() | Self::LATENCYSTATS.bits() | Self::PINYON.bits());
     }
 }
+
+/// Left out unless asked for.
+const NOT_BY_DEFAULT: Sections = Sections::COMMANDSTATS.union(Sections::LATENCYSTATS).union(Sections::PINYON);
+/// What INFO shows without arguments.
+const DEFAULT: Sections = Sections::all().difference(NOT_BY_DEFAULT);
 
 /// Writes the lines of a section, heading included.
 type Section = fn(&mut Text, &Core, &Facts);
@@ -62,7 +65,7 @@ impl Sections {
     fn named(name: &[u8]) -> Sections {
         let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
         if is("default") {
-            return Sections::DEFAULT;
+            return DEFAULT;
         }
         if is("all") || is("everything") {
             return Sections::all();
@@ -73,7 +76,7 @@ impl Sections {
 
 pub fn info(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let sections = match call.args.len() {
-        1 => Sections::DEFAULT,
+        1 => DEFAULT,
         _ => call.args.iter().skip(1).map(Sections::named).fold(Sections::empty(), Sections::union),
     };
     let wanted = Wanted {
@@ -167,7 +170,7 @@ mod tests {
         assert_eq!(Sections::named(b"KeySpace"), Sections::KEYSPACE);
         assert_eq!(Sections::named(b"nosuch"), Sections::empty());
         assert_eq!(Sections::named(b"everything"), Sections::all());
-        assert!(!Sections::DEFAULT.intersects(Sections::COMMANDSTATS | Sections::LATENCYSTATS | Sections::PINYON));
+        assert_eq!(Sections::named(b"default") | NOT_BY_DEFAULT, Sections::all());
         let all = SECTIONS.iter().fold(Sections::empty(), |all, (_, section, _)| all | *section);
         assert_eq!(all, Sections::all(), "each section has a writer");
     }

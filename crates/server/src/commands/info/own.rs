@@ -22,11 +22,13 @@ pub(super) fn pinyon(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("pinyon_expiry_bytes", facts.sum(|part| part.expiry_bytes));
     text.line("pinyon_protocol_errors", facts.sum(|part| part.stats.protocol_errors));
     let executions = facts.executions();
+    let longest_ns = facts.max(|part| part.stats.exec_ns_max);
     for (name, percentile) in PERCENTILES {
         let ns = executions.as_ref().map_or(0, |histogram| histogram.value_at_percentile(*percentile));
-        text.line(format_args!("pinyon_exec_usec_{name}"), micros(ns));
+        // The histogram rounds up.
+        text.line(format_args!("pinyon_exec_usec_{name}"), micros(ns.min(longest_ns)));
     }
-    text.line("pinyon_exec_usec_max", micros(facts.max(|part| part.stats.exec_ns_max)));
+    text.line("pinyon_exec_usec_max", micros(longest_ns));
     for (number, part) in facts.parts.iter().enumerate() {
         let (stats, io) = (&part.stats, &part.io);
         text.line(

@@ -19,8 +19,9 @@ const ROWS: &[Directive] = &[
         Kind::List(&OUTPUT_LIMITS),
         "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
         field!(client_output_buffer_limit),
-        "When to close a client that does not read its replies: at once when more than the hard limit is waiting, or when more \
-         than the soft limit has been waiting for so many seconds. Classes that are not named keep their limits.",
+        "When to close a client that does not read its replies: at once when more than the hard limit is waiting, or \
+         when more than the soft limit has been waiting for so many seconds. Classes that are not named keep their \
+         limits.",
     ),
     Directive::new(
         "client-query-buffer-limit",

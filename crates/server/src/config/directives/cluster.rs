@@ -9,8 +9,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Cluster",
-    intro: "This version is not a cluster node: these directives of redis.conf are read, kept and reported, without effect. \
-            cluster-enabled yes stops the start.",
+    intro: "This version is not a cluster node: these directives of redis.conf are read, kept and reported, without \
+            effect. cluster-enabled yes stops the start.",
     rows: ROWS,
 };
 

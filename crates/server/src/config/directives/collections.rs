@@ -8,7 +8,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Encodings of collections",
-    intro: "This version stores strings only: these directives of redis.conf are read, kept and reported, without effect.",
+    intro: "This version stores strings only: these directives of redis.conf are read, kept and reported, without \
+            effect.",
     rows: ROWS,
 };
 

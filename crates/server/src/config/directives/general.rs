@@ -19,8 +19,8 @@ const ROWS: &[Directive] = &[
         Kind::Int(0, pinyon_runtime::CORES_MAX as i128),
         "0",
         field!(shards),
-        "How many shards to divide the keyspace into; each has a thread of its own. 0 means one per core that the process may \
-         use. More than there are cores is allowed, and slower.",
+        "How many shards to divide the keyspace into; each has a thread of its own. 0 means one per core that the \
+         process may use. More than there are cores is allowed, and slower.",
     )
     .own()
     .at_start(),
@@ -29,8 +29,8 @@ const ROWS: &[Directive] = &[
         Kind::Bool,
         "yes",
         field!(pin),
-        "Keep each shard's thread on one core. Switch it off where other busy processes share the machine, or where several \
-         servers run on the same cores.",
+        "Keep each shard's thread on one core. Switch it off where other busy processes share the machine, or where \
+         several servers run on the same cores.",
     )
     .own()
     .at_start(),
@@ -47,8 +47,8 @@ const ROWS: &[Directive] = &[
         Kind::Checked(check_dir),
         "./",
         field!(dir),
-        "The working folder. It must exist. The server changes into it at start, so that relative paths in this file are \
-         meant from there.",
+        "The working folder. It must exist. The server changes into it at start, so that relative paths in this file \
+         are meant from there.",
     )
     .protected(),
     Directive::new(
@@ -56,8 +56,8 @@ const ROWS: &[Directive] = &[
         Kind::Choice(SUPERVISED),
         "auto",
         field!(supervised),
-        "Whether to tell a supervisor when the server is ready and when it stops. auto and systemd send systemd's messages \
-         where NOTIFY_SOCKET is set; no and upstart send none.",
+        "Whether to tell a supervisor when the server is ready and when it stops. auto and systemd send systemd's \
+         messages where NOTIFY_SOCKET is set; no and upstart send none.",
     )
     .at_start(),
     Directive::new(
@@ -65,8 +65,8 @@ const ROWS: &[Directive] = &[
         Kind::Text,
         "\"\"",
         field!(pidfile),
-        "A file that holds the process id while the server runs. A file that cannot be written is reported and does not stop \
-         the start.",
+        "A file that holds the process id while the server runs. A file that cannot be written is reported and does \
+         not stop the start.",
     )
     .at_start(),
     Directive::new(
@@ -74,16 +74,16 @@ const ROWS: &[Directive] = &[
         Kind::Choice(LOGLEVELS),
         "notice",
         field!(loglevel),
-        "What is logged: warning only what needs attention, notice also what happened, verbose and debug much more, nothing \
-         nothing.",
+        "What is logged: warning only what needs attention, notice also what happened, verbose and debug much more, \
+         nothing nothing.",
     ),
     Directive::new(
         "logfile",
         Kind::Text,
         "\"\"",
         field!(logfile),
-        "The file to log to; the standard output when empty. It is opened anew for every message, so it can be moved away at \
-         any time.",
+        "The file to log to; the standard output when empty. It is opened anew for every message, so it can be moved \
+         away at any time.",
     )
     .at_start(),
     Directive::new(
@@ -160,14 +160,8 @@ const ROWS: &[Directive] = &[
         "Threads that help Redis with its sockets.",
     )
     .at_start(),
-    Directive::new(
-        "io-threads-do-reads",
-        Kind::Bool,
-        "no",
-        Kept(Lacking::Threads),
-        "Whether those threads also read.",
-    )
-    .at_start(),
+    Directive::new("io-threads-do-reads", Kind::Bool, "no", Kept(Lacking::Threads), "Whether those threads also read.")
+        .at_start(),
     Directive::new(
         "server_cpulist",
         Kind::Text,

@@ -26,16 +26,17 @@ const ROWS: &[Directive] = &[
         Kind::Memory(0, ULONG),
         "0",
         field!(maxmemory),
-        "Bytes that the data may take, over all shards. 0 sets no limit. Beyond it keys are evicted as maxmemory-policy says, \
-         or commands that need memory are refused.",
+        "Bytes that the data may take, over all shards. 0 sets no limit. Beyond it keys are evicted as \
+         maxmemory-policy says, or commands that need memory are refused.",
     ),
     Directive::new(
         "maxmemory-policy",
         Kind::Choice(POLICIES),
         "noeviction",
         field!(maxmemory_policy),
-        "Which keys are evicted: volatile-* takes from those with a time to live and allkeys-* from all; lru those not used \
-         for long, lfu those used rarely, random any, ttl those due soonest. noeviction takes none and refuses writes.",
+        "Which keys are evicted: volatile-* takes from those with a time to live and allkeys-* from all; lru those \
+         not used for long, lfu those used rarely, random any, ttl those due soonest. noeviction takes none and \
+         refuses writes.",
     ),
     Directive::new(
         "maxmemory-samples",
@@ -56,8 +57,8 @@ const ROWS: &[Directive] = &[
         Kind::MemoryOrPercent(100),
         "0",
         field!(maxmemory_clients),
-        "Memory that all connections together may take, in bytes or in percent of maxmemory. Beyond it the connections that \
-         take most are closed. 0 sets no limit.",
+        "Memory that all connections together may take, in bytes or in percent of maxmemory. Beyond it the \
+         connections that take most are closed. 0 sets no limit.",
     ),
     Directive::new(
         "lfu-log-factor",
@@ -113,16 +114,16 @@ const ROWS: &[Directive] = &[
         Kind::Int(1, 10),
         "1",
         field!(active_expire_effort),
-        "How much of a core's time may go into removing keys that are due, from 1 to 10. Due keys are found by their deadline, \
-         not by sampling, so 1 is enough for nearly everybody.",
+        "How much of a core's time may go into removing keys that are due, from 1 to 10. Due keys are found by their \
+         deadline, not by sampling, so 1 is enough for nearly everybody.",
     ),
     Directive::new(
         "hz",
         Kind::Int(0, INT),
         "10",
         HZ,
-        "How often per second a core looks after its connections and counters. Expiry does not depend on it. Numbers outside \
-         1 to 500 become the nearest of the two.",
+        "How often per second a core looks after its connections and counters. Expiry does not depend on it. Numbers \
+         outside 1 to 500 become the nearest of the two.",
     ),
     Directive::new(
         "dynamic-hz",

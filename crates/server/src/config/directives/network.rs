@@ -10,7 +10,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Network",
-    intro: "Where the server listens. Every core listens on every address, and the kernel spreads connections over the cores.",
+    intro: "Where the server listens. Every core listens on every address, and the kernel spreads connections over \
+            the cores.",
     rows: ROWS,
 };
 
@@ -20,8 +21,8 @@ const ROWS: &[Directive] = &[
         Kind::List(&BIND),
         "* -::*",
         field!(bind),
-        "The addresses to listen on. The default is every address of this machine, which protected-mode guards. An address \
-         with a - before it is left out on machines that lack it; any other missing address stops the start.",
+        "The addresses to listen on. The default is every address of this machine, which protected-mode guards. An \
+         address with a - before it is left out on machines that lack it; any other missing address stops the start.",
     ),
     Directive::new(
         "port",
@@ -80,8 +81,8 @@ const ROWS: &[Directive] = &[
         Kind::Int(1, UINT),
         "10000",
         field!(maxclients),
-        "Connections at one time, over all cores. Further ones get an error and are closed. The limit on open files is raised \
-         to fit at start.",
+        "Connections at one time, over all cores. Further ones get an error and are closed. The limit on open files \
+         is raised to fit at start.",
     ),
     Directive::new(
         "socket-mark-id",

@@ -9,7 +9,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Persistence",
-    intro: "This version keeps data in memory only: these directives of redis.conf are read, kept and reported, without effect.",
+    intro: "This version keeps data in memory only: these directives of redis.conf are read, kept and reported, \
+            without effect.",
     rows: ROWS,
 };
 

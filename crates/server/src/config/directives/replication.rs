@@ -9,8 +9,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Replication",
-    intro: "This version does not replicate: these directives of redis.conf are read, kept and reported, without effect. \
-            replicaof stops the start, since a replica that takes writes of its own would be a surprise.",
+    intro: "This version does not replicate: these directives of redis.conf are read, kept and reported, without \
+            effect. replicaof stops the start, since a replica that takes writes of its own would be a surprise.",
     rows: ROWS,
 };
 

@@ -8,8 +8,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Security",
-    intro: "\"rename-command NAME NEW-NAME\" gives a command another name; \"\" as its new name takes it away. It may stand here \
-            as often as needed.",
+    intro: "\"rename-command NAME NEW-NAME\" gives a command another name; \"\" as its new name takes it away. It \
+            may stand here as often as needed.",
     rows: ROWS,
 };
 

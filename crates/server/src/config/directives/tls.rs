@@ -8,8 +8,8 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "TLS",
-    intro: "This version has no TLS: these directives of redis.conf are read, kept and reported, without effect. A tls-port stops \
-            the start.",
+    intro: "This version has no TLS: these directives of redis.conf are read, kept and reported, without effect. A \
+            tls-port stops the start.",
     rows: ROWS,
 };
 

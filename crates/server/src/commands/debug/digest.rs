@@ -1,0 +1,158 @@
+//! DEBUG DIGEST and DEBUG DIGEST-VALUE: the same hash as Redis gives for the same data, so that two servers of either kind
+//! can be compared.
+//!
+//! ```text
+//! value of a key  mix type, mix value, and with a deadline xor SHA-1("!!expire!!")
+//! key             mix key, then as above
+//! database        xor of the SHA-1s of its keys' digests: the order of keys does not count
+//! everything      for each database with keys, in order: mix its number, xor its digest
+//!
+//! xor x: digest ^= SHA-1(x)      mix x: xor x, then digest = SHA-1(digest)
+//! ```
+
+use pinyon_base::{DbIndex, SHA1_BYTES, sha1};
+use pinyon_engine::keyspace::Keyspace;
+
+use crate::commands::Call;
+use crate::core::{Core, Io};
+
+/// A digest under way. All zeros: nothing was put in.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Digest([u8; SHA1_BYTES]);
+
+impl Digest {
+    fn join(&mut self, other: &Digest) {
+        for (byte, other) in self.0.iter_mut().zip(other.0) {
+            *byte ^= other;
+        }
+    }
+
+    fn xor(&mut self, bytes: &[u8]) {
+        self.join(&Digest(sha1(&[bytes])));
+    }
+
+    fn mix(&mut self, bytes: &[u8]) {
+        self.xor(bytes);
+        self.0 = sha1(&[&self.0]);
+    }
+
+    /// Mixes in what is under the key; false when nothing is.
+    fn mix_value(&mut self, ks: &mut Keyspace<'_>, key: &[u8]) -> bool {
+        const STRING: u32 = 0;
+        let key = ks.key_of(key);
+        let Some(deadline) = ks.deadline(key) else { return false };
+        let Some(value) = ks.peek(key) else { return false };
+        self.mix(&STRING.to_be_bytes());
+        self.mix(value.as_bytes(&mut [0; 20]));
+        if deadline.is_some() {
+            self.xor(b"!!expire!!");
+        }
+        true
+    }
+
+    fn hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Keys whose names are copied at a time.
+const KEYS_AT_A_TIME: usize = 1024;
+
+/// All data. Each core takes one database per turn, and all of it at once, so that no key changes place on the way: this is
+/// no command for a server at work.
+pub(super) fn digest(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let ticket = core.promise(call.conn);
+    let share = || {
+        let mut dbs: Vec<Digest> = Vec::new();
+        move |core: &mut Core, _: &mut Io| {
+            dbs.push(core.db_digest(DbIndex(dbs.len() as u16)));
+            (dbs.len() == usize::from(core.settings.databases)).then(|| std::mem::take(&mut dbs))
+        }
+    };
+    core.gather_slices(io, share, move |core, io, parts: Vec<Vec<Digest>>| {
+        let mut all = Digest::default();
+        for number in 0..core.settings.databases {
+            let mut db = Digest::default();
+            parts.iter().for_each(|part| db.join(&part[usize::from(number)]));
+            if db != Digest::default() {
+                all.mix(&u32::from(number).to_be_bytes());
+                all.join(&db);
+            }
+        }
+        core.fulfil(io, ticket, |out| out.simple(&all.hex()));
+    });
+}
+
+/// The value of each key, zeros for one that is not there.
+pub(super) fn digest_value(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let db = super::selected(core, call);
+    let keys: Vec<Vec<u8>> = call.args.iter().skip(2).map(<[u8]>::to_vec).collect();
+    let ticket = core.promise(call.conn);
+    let work = move |core: &mut Core, io: &mut Io| -> Vec<Digest> {
+        core.exec.start(io.now_ms());
+        let mut digests = vec![Digest::default(); keys.len()];
+        for (digest, key) in digests.iter_mut().zip(&keys) {
+            if core.owner(key) == core.id.0 {
+                digest.mix_value(&mut core.exec.shard.keyspace(db, true), key);
+            }
+        }
+        digests
+    };
+    core.gather_all(io, work, move |core, io, parts: Vec<Vec<Digest>>| {
+        let mut digests = parts.into_iter();
+        let mut sum = digests.next().unwrap_or_default();
+        for part in digests {
+            // A key's digest is zero but on one core.
+            sum.iter_mut().zip(&part).for_each(|(digest, other)| digest.join(other));
+        }
+        core.fulfil(io, ticket, |out| {
+            out.array(sum.len());
+            sum.iter().for_each(|digest| out.simple(&digest.hex()));
+        });
+    });
+}
+
+impl Core {
+    /// The keys of one database on this core.
+    fn db_digest(&mut self, db: DbIndex) -> Digest {
+        let mut sum = Digest::default();
+        let mut cursor = 0;
+        loop {
+            let mut keys = Vec::new();
+            cursor = self.exec.shard.scan(db, cursor, KEYS_AT_A_TIME, &mut |key, _| keys.push(key.to_vec()));
+            let mut ks = self.exec.shard.keyspace(db, true);
+            for key in &keys {
+                let mut digest = Digest::default();
+                digest.mix(key);
+                if digest.mix_value(&mut ks, key) {
+                    sum.xor(&digest.0);
+                }
+            }
+            if cursor == 0 {
+                return sum;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinyon_base::Millis;
+    use pinyon_engine::keyspace::{NewValue, Shard, ShardConfig, Ttl};
+
+    use super::*;
+
+    /// Asked of redis-server 7.0.15.
+    #[test]
+    fn same_as_redis() {
+        let mut shard = Shard::new(ShardConfig::default());
+        shard.begin_turn(Millis(1_000));
+        let mut ks = shard.keyspace(DbIndex(0), false);
+        let key = ks.key_of(b"a");
+        ks.put(key, NewValue::Text(b"1"), Ttl::At(Millis(2_000)));
+        let mut digest = Digest::default();
+        assert!(digest.mix_value(&mut ks, b"a"));
+        assert_eq!(digest.hex(), "5279988c5d1911f474bcbbf2f0a87012d40f8459");
+        assert!(!Digest::default().mix_value(&mut ks, b"b"));
+    }
+}

@@ -1,0 +1,276 @@
+//! DEBUG: what tests and the curious need. Only where `enable-debug-command` allows it.
+
+mod digest;
+mod protocol;
+
+use std::time::Duration;
+
+use pinyon_base::number::{parse_i64, parse_u64};
+use pinyon_base::{DbIndex, parse_f64};
+use pinyon_engine::CommandError;
+use pinyon_engine::command::server::help;
+use pinyon_engine::keyspace::{NewValue, TableStats, Ttl, ValueRef};
+use pinyon_runtime::clock;
+
+use super::session::is_local;
+use super::{Call, Result};
+use crate::core::{Core, Io};
+use crate::gather::Ticket;
+use crate::multi::whole::Kept;
+
+/// Keys made, or passed over, and bytes written in one slice of DEBUG POPULATE.
+const POPULATE_SLICE: u64 = 256;
+const POPULATE_SLICE_BYTES: usize = 64 << 10;
+/// The longest that DEBUG SLEEP sleeps, in seconds.
+const SLEEP_SECONDS_MAX: f64 = 1e9;
+
+pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let local = core.sessions.get(call.conn).is_some_and(is_local);
+    if !core.config.enable_debug_command.to(local) {
+        return Err(CommandError::text(
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+             local connection, otherwise you need to set this option in the configuration file, and then restart the \
+             server.",
+        ));
+    }
+    let args = call.args;
+    match (args.get(1).to_ascii_lowercase().as_slice(), args.len()) {
+        (b"change-repl-id", 2) => {
+            core.shared.change_replication_id();
+            core.reply(io, call.conn, |out| out.ok());
+        }
+        (b"digest", 2) => digest::digest(core, io, call),
+        (b"digest-value", _) => digest::digest_value(core, io, call),
+        (b"error", 3) => {
+            return Err(CommandError::quoting("", args.get(2), ""));
+        }
+        (b"help", 2) => super::reply_help(core, io, call, help::DEBUG),
+        (b"htstats", 3) => return htstats(core, io, call),
+        (b"log", 3) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
+            core.reply(io, call.conn, |out| out.ok());
+        }
+        (b"object", 3) => object(core, io, call),
+        (b"populate", 3..=5) => return populate(core, io, call),
+        (b"protocol", 3) => return protocol::protocol(core, io, call),
+        (b"set-active-expire", 3) => set_active_expire(core, io, call),
+        (b"sleep", 3) => sleep(core, io, call),
+        _ => {
+            return Err(CommandError::quoting(
+                "ERR unknown subcommand or wrong number of arguments for '",
+                args.get(1),
+                "'. Try DEBUG HELP.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn selected(core: &Core, call: &Call<'_>) -> DbIndex {
+    core.sessions.get(call.conn).map_or(DbIndex(0), |session| session.db)
+}
+
+/// Numbers by their first digits; anything else is 0, which is what Redis makes of it here.
+fn set_active_expire(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let on = parse_i64(call.args.get(2)).is_some_and(|number| number != 0);
+    let ticket = core.promise(call.conn);
+    core.gather_all(
+        io,
+        move |core, _| {
+            core.active_expire = on;
+            core.exec.shard.set_active_expire(on);
+        },
+        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
+    );
+}
+
+/// Stops all cores until the time is over. They are told first; the sleep begins when every core has had a turn to hear it.
+fn sleep(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let seconds = parse_f64(call.args.get(2)).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
+    let duration = Duration::from_secs_f64(seconds);
+    let until_us = io.now_us() + duration.as_micros() as u64;
+    if core.shards == 1 {
+        sleep_until(until_us);
+        return core.reply(io, call.conn, |out| out.ok());
+    }
+    let ticket = core.promise(call.conn);
+    let (id, kept) = (call.id, Kept::new(call.args.iter()));
+    let share = move || {
+        let mut told_in = None;
+        move |core: &mut Core, _: &mut Io| {
+            // Mail leaves at the end of a turn: only then may this core sleep, too.
+            let turn = *told_in.get_or_insert(core.turn);
+            (core.turn >= turn + 2).then(|| sleep_until(until_us))
+        }
+    };
+    core.gather_slices(io, share, move |core, io, _| {
+        // The call itself took no time, so the sleep is put down here. A threshold that the call has passed has recorded it.
+        let ns = duration.as_nanos() as u64;
+        if ns >= core.settings.watch_ns && core.settings.watch_ns >= CALL_NS_MAX {
+            core.was_slow(io, ticket.conn, id, kept.args(), ns);
+        }
+        core.fulfil(io, ticket, |out| out.ok());
+    });
+}
+
+/// The call of DEBUG SLEEP takes less than this itself, in ns.
+const CALL_NS_MAX: u64 = 100_000;
+
+fn sleep_until(until_us: u64) {
+    std::thread::sleep(Duration::from_micros(until_us.saturating_sub(clock::monotonic_us())));
+}
+
+/// `DEBUG POPULATE count [prefix] [size]`: makes the keys that are missing of `<prefix>:0` and on. Every core makes its own.
+fn populate(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    const BAD_NUMBER: CommandError = CommandError::text("ERR value is out of range, must be positive");
+    let args = call.args;
+    let number = |at: usize| parse_u64(args.get(at)).filter(|&number| i64::try_from(number).is_ok()).ok_or(BAD_NUMBER);
+    let count = number(2)?;
+    let prefix = if args.len() > 3 { args.get(3).to_vec() } else { b"key".to_vec() };
+    let size = if args.len() > 4 { number(4)? } else { 0 };
+    if size > core.config.proto_max_bulk_len {
+        return Err(CommandError::StringTooLong);
+    }
+    let db = selected(core, call);
+    let ticket = core.promise(call.conn);
+    let share = move || {
+        let (mut next, prefix) = (0, prefix.clone());
+        move |core: &mut Core, _: &mut Io| {
+            let end = count.min(next + POPULATE_SLICE);
+            let mut written = 0;
+            while next < end && written < POPULATE_SLICE_BYTES {
+                written += core.make_key(db, &prefix, next, size as usize);
+                next += 1;
+            }
+            (next == count).then_some(())
+        }
+    };
+    core.gather_slices(io, share, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
+    Ok(())
+}
+
+impl Core {
+    /// Sets `<prefix>:<number>` to `value:<number>`, cut or zero-padded to `size` bytes unless that is 0, if the key is this
+    /// core's and is not there. Gives the bytes written.
+    fn make_key(&mut self, db: DbIndex, prefix: &[u8], number: u64, size: usize) -> usize {
+        let key = [prefix, b":", number.to_string().as_bytes()].concat();
+        if self.owner(&key) != self.id.0 {
+            return 0;
+        }
+        let mut ks = self.exec.shard.keyspace(db, false);
+        let key = ks.key_of(&key);
+        if ks.peek(key).is_some() {
+            return 0;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        ks.put(key, NewValue::Plain(&value), Ttl::Clear);
+        value.len()
+    }
+}
+
+/// How a key and its value are kept.
+struct Described {
+    address: u64,
+    encoding: &'static str,
+    serialized_bytes: usize,
+    idle_seconds: u64,
+}
+
+fn object(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let db = selected(core, call);
+    let key = call.args.get(2).to_vec();
+    let owner = core.owner(&key);
+    let ticket = core.promise(call.conn);
+    let look = move |core: &mut Core, io: &mut Io, key: Vec<u8>| -> Option<Described> {
+        core.exec.start(io.now_ms());
+        let mut ks = core.exec.shard.keyspace(db, true);
+        let key = ks.key_of(&key);
+        let idle_seconds = ks.idle_seconds(key)?;
+        let value = ks.peek(key)?;
+        Some(Described {
+            // The entry may move at any time: what stays the same for as long as the key is there is its hash.
+            address: (key.hash & 0x0fff_ffff_fff0) | 0x7000_0000_0000,
+            encoding: value.encoding(),
+            serialized_bytes: serialized_bytes(&value),
+            idle_seconds,
+        })
+    };
+    core.send_once(io, owner, key, look, move |core, io, found| answer_object(core, io, ticket, found));
+}
+
+fn answer_object(core: &mut Core, io: &mut Io, ticket: Ticket, found: Option<Described>) {
+    let Some(kept) = found else { return core.fail(io, ticket, &CommandError::NoSuchKey) };
+    let lru = (io.now_ms() / 1000 - kept.idle_seconds as i64) & 0xff_ffff;
+    let text = format!(
+        "Value at:0x{:x} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
+        kept.address, kept.encoding, kept.serialized_bytes, kept.idle_seconds
+    );
+    core.fulfil(io, ticket, |out| out.simple(&text));
+}
+
+/// Length of the value as RDB files hold it, uncompressed.
+fn serialized_bytes(value: &ValueRef<'_>) -> usize {
+    if let ValueRef::Int(number) = value {
+        let width = [(1, i64::from(i8::MIN), i64::from(i8::MAX)), (2, i64::from(i16::MIN), i64::from(i16::MAX))]
+            .into_iter()
+            .chain([(4, i64::from(i32::MIN), i64::from(i32::MAX))])
+            .find(|(_, low, high)| (low..=high).contains(&number));
+        if let Some((width, ..)) = width {
+            return 1 + width;
+        }
+    }
+    let length = value.len();
+    let head = match length {
+        0..64 => 1,
+        64..16_384 => 2,
+        _ => 5,
+    };
+    head + length
+}
+
+fn htstats(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let db = parse_i64(call.args.get(2)).ok_or(CommandError::NotInteger)?;
+    let db = u16::try_from(db).ok().filter(|&db| db < core.settings.databases).map(DbIndex);
+    let db = db.ok_or(CommandError::text("ERR Out of range database"))?;
+    let ticket = core.promise(call.conn);
+    core.gather_all(
+        io,
+        move |core, _| (core.exec.shard.table_stats(db), core.exec.shard.db_volatile_len(db)),
+        move |core, io, tables| {
+            let text = describe_tables(&tables);
+            core.fulfil(io, ticket, |out| out.verbatim("txt", text.as_bytes()));
+        },
+    );
+    Ok(())
+}
+
+fn describe_tables(tables: &[(TableStats, usize)]) -> String {
+    let mut text = String::new();
+    for (number, (table, volatile)) in tables.iter().enumerate() {
+        text.push_str(&format!(
+            "[Shard {number}]\n segments: {}\n buckets: {}\n slots: {}\n keys: {}\n with a deadline: {volatile}\n load: \
+             {:.3}\n bytes: {}\n",
+            table.segments, table.buckets, table.slots, table.len, table.load, table.bytes
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lengths that redis-server 7.0.15 gives.
+    #[test]
+    fn lengths_in_rdb_files() {
+        for (number, bytes) in [(1, 2), (-128, 2), (128, 3), (12345, 3), (40_000, 5), (100_000_000_000, 13)] {
+            assert_eq!(serialized_bytes(&ValueRef::Int(number)), bytes, "{number}");
+        }
+        for (length, bytes) in [(0, 1), (63, 64), (64, 66), (16_383, 16_385), (16_384, 16_389)] {
+            assert_eq!(serialized_bytes(&ValueRef::Bytes(&vec![b'x'; length])), bytes, "{length}");
+        }
+    }
+}

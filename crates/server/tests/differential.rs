@@ -1,0 +1,107 @@
+//! Pinyon against the servers whose behaviour it promises, call by call and byte by byte.
+//!
+//! `PINYON_SEED` repeats a run, `PINYON_DIFF_CALLS` sets its length (20,000), and `PINYON_DIFF_MAX` lets it go on until so
+//! many commands have differed (1). What may differ, and why, is in the testkit's `differential/allowed.rs`. A missing oracle fails these tests: scripts/oracles fetches it.
+
+use pinyon_testkit::differential::{Differential, Era, Options, calls_from_env};
+use pinyon_testkit::{Program, Random, Server, ServerOptions};
+
+const SHARDS: u16 = 3;
+
+fn start(options: ServerOptions) -> Server {
+    options.start().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn compare(oracle: Program, era: Era) {
+    let oracle = start(ServerOptions::new(oracle));
+    let mut pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let options = Options::from_env(era);
+    let differential =
+        Differential::new(&oracle.address(), &pinyon.address(), options).expect("connections to both servers");
+    if let Err(differences) = differential.run(calls_from_env()) {
+        let log = if pinyon.is_running() { String::new() } else { format!("\nPinyon ended:\n{}", pinyon.log()) };
+        panic!("{differences}{log}");
+    }
+}
+
+#[test]
+fn replies_are_those_of_redis() {
+    compare(Program::Redis, Era::Redis70);
+}
+
+#[test]
+fn newer_commands_reply_as_valkey_does() {
+    compare(Program::Valkey, Era::Valkey9);
+}
+
+/// Bytes that look like requests often enough to be answered, up to what one read of a server takes.
+fn noise(random: &mut Random) -> Vec<u8> {
+    const PIECES: &[&[u8]] = &[
+        b"\r\n",
+        b"\n",
+        b"*",
+        b"$",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"PING\r\n",
+        b"*2\r\n$4\r\nECHO\r\n",
+        b"$3\r\nabc\r\n",
+        b"$3\r\n",
+        b"*-1\r\n",
+        b"*0\r\n",
+        b"*3\r\n",
+        b"*01\r\n",
+        b"$-1\r\n",
+        b"$x\r\n",
+        b"-1\r\n",
+        b"2147483648\r\n",
+        b"\"",
+        b"'",
+        b" ",
+        b"\\x41",
+        b"\0",
+        b"ECHO \"a\\x41\\n\" \r\n",
+        b"ECHO 'it\\'s'\r\n",
+        b"ECHO \"open\r\n",
+        b"nosuch a b\r\n",
+        b"+OK\r\n",
+        b"*1\r\n$0\r\n\r\n",
+        b"*1\r\n$1\r\n*\r\n",
+        b"SET n 1\r\n",
+        b"INCR n\r\n",
+        b"GET n\r\n",
+        b"\xff\xfe",
+    ];
+    let mut bytes = Vec::new();
+    for _ in 0..random.below(20) {
+        match random.below(8) {
+            0 => bytes.extend(random.between(-3, 30).to_string().into_bytes()),
+            1 => {
+                let length = random.below(6);
+                bytes.extend(random.bytes(length));
+            }
+            _ => bytes.extend_from_slice(random.pick(PIECES)),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn any_bytes_are_answered_as_redis_answers_them() {
+    const STREAMS: usize = 3_000;
+    let redis = start(ServerOptions::new(Program::Redis));
+    let pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let seed = Options::from_env(Era::Redis70).seed;
+    let mut random = Random::new(seed);
+    for number in 0..STREAMS {
+        let bytes = noise(&mut random);
+        let answer = |server: &Server| {
+            let mut client = server.client().expect("a connection");
+            client.send_raw(&bytes).expect("room for the bytes");
+            // The server is to answer all that came before the end, as it does to `printf 'PING\r\n' | nc`.
+            client.finish_sending().expect("half closed");
+            client.receive_to_end().expect("an end").escape_ascii().to_string()
+        };
+        let (redis, pinyon) = (answer(&redis), answer(&pinyon));
+        assert_eq!(pinyon, redis, "stream {number} of PINYON_SEED={seed}: {}", bytes.escape_ascii());
+    }
+}

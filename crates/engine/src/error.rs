@@ -53,9 +53,10 @@ impl CommandError {
         CommandError::Other(Cow::Borrowed(text))
     }
 
-    /// An error that repeats bytes of the client between two texts; the first begins with the error code.
+    /// An error that repeats bytes of the client between two texts; the first begins with the error code. As in Redis, a
+    /// NUL byte ends what is repeated.
     pub fn quoting(before: &'static str, quoted: &[u8], after: &'static str) -> Self {
-        CommandError::Quoting { before, quoted: quoted.to_vec(), after }
+        CommandError::Quoting { before, quoted: until_nul(quoted).to_vec(), after }
     }
 
     /// Writes the error reply.
@@ -73,9 +74,17 @@ impl CommandError {
         match self {
             CommandError::WrongType => "WRONGTYPE",
             CommandError::OutOfMemory => "OOM",
-            CommandError::Quoting { before, .. } => before.split(' ').next().unwrap_or("ERR"),
+            CommandError::Quoting { before, quoted, .. } => {
+                let text = if before.is_empty() { std::str::from_utf8(quoted).unwrap_or("ERR") } else { before };
+                text.split(' ').next().unwrap_or("ERR")
+            }
             CommandError::Other(text) => text.split(' ').next().unwrap_or("ERR"),
             _ => "ERR",
         }
     }
+}
+
+/// The bytes before the first NUL.
+pub fn until_nul(text: &[u8]) -> &[u8] {
+    text.split(|&byte| byte == 0).next().unwrap_or(text)
 }

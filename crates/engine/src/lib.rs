@@ -12,4 +12,4 @@ pub mod keyspace;
 
 pub use cx::Cx;
 pub use effect::Effect;
-pub use error::CommandError;
+pub use error::{CommandError, until_nul};

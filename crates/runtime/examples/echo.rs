@@ -2,7 +2,7 @@
 //! whatever it holds (so it is right for unpipelined PINGs only).
 //!
 //! ```text
-//! echo [--addr 127.0.0.1:7000] [--cpus 0,1 | --cores 2] [--files N] [--buffers N] [--spin-us N] [--eventfd]
+//! echo [--addr 127.0.0.1:7000] [--cpus 0,1 | --cores 2] [--files N] [--buffers N] [--spin-us N] [--busy-spin-us N] [--eventfd]
 //! taskset -c 1 redis-benchmark -p 7000 -t ping_mbulk -P 1 -n 1000000
 //! ```
 //! SIGTERM or SIGINT ends it; it then prints its counters and the cpu time it used.
@@ -83,6 +83,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
             "--buffers" => cfg.recv_buffers = value()?.parse()?,
             "--buffer-bytes" => cfg.recv_buffer_bytes = value()?.parse()?,
             "--spin-us" => cfg.spin_us = value()?.parse()?,
+            "--busy-spin-us" => cfg.busy_spin_us = value()?.parse()?,
             "--eventfd" => cfg.wake = WakeBy::EventFd,
             other => return Err(format!("unknown argument {other}").into()),
         }

@@ -13,8 +13,11 @@ pub struct RuntimeConfig {
     pub recv_buffers: u16,
     /// Bytes of one receive buffer: the most that one `on_data` brings.
     pub recv_buffer_bytes: u32,
-    /// How long a core that expects replies of its peers spins before it sleeps.
+    /// How long a core that expects replies of its peers spins before it sleeps. Like the next one,
+    /// without effect when there are more cores than cpus.
     pub spin_us: u32,
+    /// How long a core spins for the next request before it sleeps, while that mostly brings one.
+    pub busy_spin_us: u32,
     /// Connections per core that get a place in the ring's table of registered files. Further
     /// ones work too, by plain descriptors.
     pub registered_files: u32,
@@ -44,6 +47,7 @@ impl RuntimeConfig {
             recv_buffers: 512,
             recv_buffer_bytes: 16 * 1024,
             spin_us: 20,
+            busy_spin_us: 8,
             registered_files: 16 * 1024,
             mail_capacity: 1024,
             signals: true,

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::conn::Flags;
 use crate::io::Io;
 use crate::mesh::{Docked, Inboxes};
+use crate::patience::Patience;
 use crate::recv::Received;
 use crate::ring::{Completion, Op, Tag, Wait};
 use crate::signal::SignalFd;
@@ -34,8 +35,9 @@ pub(crate) struct CoreLoop<A: App> {
     pub inboxes: Inboxes<A::Mail>,
     /// Core 0's, where signals are taken over.
     pub signals: Option<SignalFd>,
-    /// How long to spin while replies are expected; 0: never.
-    pub spin_us: u64,
+    patience: Patience,
+    /// The turn had events: something was received, or mail came.
+    busy: bool,
     events: Vec<Completion>,
     /// The core that gets the next connection of the unix socket.
     next_core: usize,
@@ -60,9 +62,9 @@ impl<A: App> CoreLoop<A> {
         io: Io<A::Mail>,
         inboxes: Inboxes<A::Mail>,
         signals: Option<SignalFd>,
-        spin_us: u64,
+        patience: Patience,
     ) -> CoreLoop<A> {
-        CoreLoop { app, io, inboxes, signals, spin_us, events: Vec::with_capacity(1024), next_core: 0 }
+        CoreLoop { app, io, inboxes, signals, patience, busy: false, events: Vec::with_capacity(1024), next_core: 0 }
     }
 
     /// Runs until the program says stop (or another core has failed).
@@ -90,6 +92,7 @@ impl<A: App> CoreLoop<A> {
     fn turn(&mut self) -> io::Result<Rest> {
         self.io.stats.turns += 1;
         self.io.read_clock();
+        let before = (self.io.stats.recvs, self.io.stats.mails_received);
         self.reap()?;
         self.io.settle_sends();
         self.deliver_kept();
@@ -97,6 +100,7 @@ impl<A: App> CoreLoop<A> {
         self.open_adopted();
         self.take_mail();
         self.bury_doomed();
+        self.busy = before != (self.io.stats.recvs, self.io.stats.mails_received);
         Ok(self.end_turn())
     }
 
@@ -139,8 +143,7 @@ impl<A: App> CoreLoop<A> {
     /// Hands over what is queued and sleeps until something arrives or `until` has come.
     fn sleep(&mut self, until: Option<u64>, expecting: bool) -> io::Result<()> {
         let io = &mut self.io;
-        if expecting && self.spin_us > 0 && spin(io, self.spin_us, until)? {
-            io.stats.spins_paid += 1;
+        if self.patience.wait(io, until, expecting, self.busy)? {
             return Ok(());
         }
         let wait = match until {
@@ -395,30 +398,5 @@ impl<M: Send + 'static> Io<M> {
     fn post_mail(&mut self) {
         let Io { post, waker, ring, .. } = self;
         post.flush(|peer| waker.wake(ring, peer));
-    }
-}
-
-/// Hands over what is queued and looks for completions and mail for a while. Whether something is
-/// there.
-fn spin<M: Send + 'static>(io: &mut Io<M>, spin_us: u64, until: Option<u64>) -> io::Result<bool> {
-    if io.ring.has_queued() {
-        io.ring.enter(Wait::No)?;
-    }
-    let begin = clock::cycles();
-    let limit_us = until.map_or(spin_us, |until| spin_us.min(until.saturating_sub(io.now_us)));
-    loop {
-        for _ in 0..16 {
-            if io.post.is_rung() || io.ring.has_completions() {
-                return Ok(true);
-            }
-            std::hint::spin_loop();
-        }
-        if io.ring.has_work() {
-            io.ring.enter(Wait::No)?;
-        }
-        if clock::cycles_to_ns(clock::cycles().wrapping_sub(begin)) >= limit_us * 1_000 {
-            io.stats.spins_lost += 1;
-            return Ok(false);
-        }
     }
 }

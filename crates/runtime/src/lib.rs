@@ -20,6 +20,7 @@ pub mod io;
 pub mod listen;
 pub mod memory;
 mod mesh;
+mod patience;
 pub mod pin;
 mod recv;
 mod ring;

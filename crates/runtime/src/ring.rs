@@ -112,6 +112,8 @@ pub(crate) struct Ring {
     /// Whether messages can be posted into other rings.
     pub messages: bool,
     enter_flags: u32,
+    /// Completions that were taken out of the kernel's way before their turn.
+    early: Vec<Completion>,
     /// System calls made by `enter`.
     pub enters: u64,
 }
@@ -161,6 +163,7 @@ impl Ring {
             files: 0,
             messages,
             enter_flags,
+            early: Vec::new(),
             enters: 0,
         })
     }
@@ -211,13 +214,37 @@ impl Ring {
     pub unsafe fn push(&mut self, entry: &Entry) {
         // SAFETY: as the caller promises.
         while unsafe { self.sq.push(entry) }.is_err() {
-            if let Err(error) = self.submit() {
-                // EBUSY and EAGAIN pass; anything else shows at the turn's own `enter`.
-                tracing::trace!(%error, "submission queue full");
-                if self.sq.is_full() {
-                    std::thread::yield_now();
-                }
-            }
+            self.make_room();
+        }
+    }
+
+    /// Hands over what is queued, without waiting.
+    ///
+    /// # Panics
+    /// The ring is lost.
+    #[cold]
+    fn make_room(&mut self) {
+        self.sq.sync();
+        let queued = self.sq.len() as u32;
+        self.enters += 1;
+        // SAFETY: no argument is passed.
+        let result = unsafe { self.submitter.enter::<libc::sigset_t>(queued, 0, 0, None) };
+        self.sq.sync();
+        match result.map_err(|error| error.raw_os_error().unwrap_or(0)) {
+            Ok(_) | Err(libc::EINTR) => {}
+            Err(libc::EAGAIN | libc::EBUSY) => self.give_way(),
+            Err(errno) => panic!("the ring is lost: {}", io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// The kernel lacks memory, or room for completions: take those that are there out of its way.
+    fn give_way(&mut self) {
+        self.cq.sync();
+        let before = self.early.len();
+        self.early.extend(&mut *self.cq);
+        self.cq.sync();
+        if self.early.len() == before {
+            std::thread::yield_now();
         }
     }
 
@@ -241,24 +268,14 @@ impl Ring {
         unsafe { self.push(&entry) };
     }
 
-    /// Hands queued submissions to the kernel without waiting and without working out completions.
-    fn submit(&mut self) -> io::Result<()> {
-        self.sq.sync();
-        let queued = self.sq.len() as u32;
-        self.enters += 1;
-        // SAFETY: plain submission: no argument is passed.
-        let result = unsafe { self.submitter.enter::<libc::sigset_t>(queued, 0, 0, None) };
-        self.sq.sync();
-        result.map(drop)
-    }
-
     /// Hands all queued submissions to the kernel, works out what is due, and waits for one
     /// completion when `wait` says so. Returns with all submissions taken by the kernel.
     ///
     /// # Errors
     /// Only what means that the ring is lost.
     pub fn enter(&mut self, wait: Wait) -> io::Result<()> {
-        let mut wait = wait;
+        // Nobody sleeps over completions that were taken early.
+        let mut wait = if self.early.is_empty() { wait } else { Wait::No };
         loop {
             self.sq.sync();
             let queued = self.sq.len() as u32;
@@ -278,16 +295,10 @@ impl Ring {
             };
             self.sq.sync();
             self.cq.sync();
-            match result {
-                Ok(_) => {}
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR | libc::ETIME) => {}
-                    // Out of memory for the moment, or completions must be reaped first: the
-                    // caller reaps only when everything is submitted or something can be reaped.
-                    Some(libc::EAGAIN | libc::EBUSY) if !self.cq.is_empty() || queued == 0 => return Ok(()),
-                    Some(libc::EAGAIN | libc::EBUSY) => std::thread::yield_now(),
-                    _ => return Err(error),
-                },
+            match result.map_err(|error| error.raw_os_error().unwrap_or(0)) {
+                Ok(_) | Err(libc::EINTR | libc::ETIME) => {}
+                Err(libc::EAGAIN | libc::EBUSY) => self.give_way(),
+                Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
             }
             if self.sq.is_empty() {
                 return Ok(());
@@ -299,6 +310,9 @@ impl Ring {
     /// Moves all completions into `events`. Whether the kernel holds more that did not fit.
     #[inline]
     pub fn reap(&mut self, events: &mut Vec<Completion>) -> bool {
+        if !self.early.is_empty() {
+            events.append(&mut self.early);
+        }
         events.extend(&mut *self.cq);
         self.cq.sync();
         self.sq.cq_overflow()
@@ -307,15 +321,14 @@ impl Ring {
     /// Whether an `enter` without waiting would bring something.
     #[inline]
     pub fn has_work(&mut self) -> bool {
-        self.cq.sync();
-        !self.cq.is_empty() || self.sq.taskrun()
+        self.has_completions() || self.sq.taskrun()
     }
 
     /// Whether completions wait to be reaped.
     #[inline]
     pub fn has_completions(&mut self) -> bool {
         self.cq.sync();
-        !self.cq.is_empty()
+        !self.cq.is_empty() || !self.early.is_empty()
     }
 
     /// Ends everything the kernel still does for this ring, so that nothing refers to memory of

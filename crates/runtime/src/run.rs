@@ -22,6 +22,7 @@ use crate::core_loop::CoreLoop;
 use crate::io::{Io, IoStats};
 use crate::listen::{Listeners, UnixSocket};
 use crate::mesh::{self, Inboxes, Mesh, Post};
+use crate::patience::Patience;
 use crate::pin::{allowed_cpus, pin_thread};
 use crate::ring::{Ring, Wait};
 use crate::send::Sending;
@@ -37,7 +38,7 @@ struct Seat<M> {
     tcp: Vec<(OwnedFd, SocketAddr)>,
     unix: Option<UnixSocket>,
     signals: Option<SignalFd>,
-    spin_us: u64,
+    patience: Patience,
 }
 
 /// Runs one thread per entry of `cfg.cpus`, each with its own ring and the [`App`] that `make`
@@ -97,7 +98,11 @@ fn seats<M>(cfg: &RuntimeConfig, listeners: Listeners, mesh: &Arc<Mesh>) -> Resu
         signals = Some(SignalFd::new().map_err(RuntimeError::Signals)?);
     }
     // Spinning helps only where the awaited peer can run at the same time.
-    let spin_us = if cores <= allowed_cpus().len() { u64::from(cfg.spin_us) } else { 0 };
+    let spins = cores <= allowed_cpus().len();
+    let patience = || match spins {
+        true => Patience::new(cfg.spin_us.into(), cfg.busy_spin_us.into()),
+        false => Patience::new(0, 0),
+    };
     let addrs = listeners.local_addrs().to_vec();
     let Listeners { tcp, mut unix, .. } = listeners;
     let ends = mesh::connect::<M>(mesh, cfg.mail_capacity);
@@ -111,22 +116,22 @@ fn seats<M>(cfg: &RuntimeConfig, listeners: Listeners, mesh: &Arc<Mesh>) -> Resu
             tcp: tcp.into_iter().zip(addrs.iter().copied()).collect(),
             unix: unix.take(),
             signals: signals.take(),
-            spin_us,
+            patience: patience(),
         })
         .collect())
 }
 
 fn run_core<A: App>(
-    mut seat: Seat<A::Mail>,
+    seat: Seat<A::Mail>,
     cfg: &RuntimeConfig,
     mesh: &Arc<Mesh>,
     gates: &Gates,
     make: &(impl Fn(CoreId) -> A + Send + Sync),
 ) -> Result<(), RuntimeError> {
     let core = seat.core;
-    let (signals, spin_us) = (seat.signals.take(), seat.spin_us);
-    let (io, inboxes) = match set_up(seat, cfg, mesh) {
-        Ok(ends) => ends,
+    let Seat { cpu, post, inboxes, tcp, unix, signals, patience, .. } = seat;
+    let io = match set_up(core, cpu, post, Acceptor::new(tcp, unix), cfg, mesh) {
+        Ok(io) => io,
         Err(error) => {
             gates.give_up();
             return Err(error);
@@ -140,19 +145,21 @@ fn run_core<A: App>(
     // cores have left.
     let mut place = None;
     let leaving = Leaving { mesh, gates, clean: false };
-    let core_loop = place.insert(CoreLoop::new(make(core), io, inboxes, signals, spin_us));
+    let core_loop = place.insert(CoreLoop::new(make(core), io, inboxes, signals, patience));
     let result = core_loop.run();
     leaving.done(result.is_ok());
     result.map_err(|source| RuntimeError::RingLost { core: core.0, source })
 }
 
 fn set_up<M: Send + 'static>(
-    seat: Seat<M>,
+    core: CoreId,
+    cpu: Option<usize>,
+    post: Post<M>,
+    acceptor: Acceptor,
     cfg: &RuntimeConfig,
     mesh: &Arc<Mesh>,
-) -> Result<(Io<M>, Inboxes<M>), RuntimeError> {
-    let core = seat.core;
-    if let Some(cpu) = seat.cpu {
+) -> Result<Io<M>, RuntimeError> {
+    if let Some(cpu) = cpu {
         pin_thread(cpu).map_err(|source| RuntimeError::Pin { core: core.0, cpu, source })?;
     }
     let failed = |what| move |source| RuntimeError::Ring { core: core.0, what, source };
@@ -162,14 +169,14 @@ fn set_up<M: Send + 'static>(
     ring.register_file_table(cfg.registered_files);
     let waker = Waker::new(cfg.wake, &ring, Arc::clone(mesh)).map_err(failed("an eventfd"))?;
     mesh.set_wake_fd(core, waker.address(&ring));
-    let io = Io {
+    Ok(Io {
         ring,
         buffers,
         conns: ConnTable::new(),
         pool: OutputPool::default(),
         sending: Sending::default(),
-        acceptor: Acceptor::new(seat.tcp, seat.unix),
-        post: seat.post,
+        acceptor,
+        post,
         waker,
         stats: IoStats::default(),
         dirty: Vec::new(),
@@ -181,8 +188,7 @@ fn set_up<M: Send + 'static>(
         now_us: clock::monotonic_us(),
         core,
         cores: mesh.cores(),
-    };
-    Ok((io, seat.inboxes))
+    })
 }
 
 /// Where the cores wait for each other: once before the first turn, once after the last.

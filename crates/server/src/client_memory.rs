@@ -73,7 +73,9 @@ impl Core {
         while let Some((bytes, conn)) = candidates.pop() {
             total -= bytes;
             let id = self.sessions.get(conn).map_or(0, |session| session.id);
-            tracing::warn!("Client {id} closed: the clients take more than maxmemory-clients, and this one {bytes} bytes");
+            tracing::warn!(
+                "Client {id} closed: the clients take more than maxmemory-clients, and this one {bytes} bytes"
+            );
             self.exec.stats.evicted_clients += 1;
             self.kill(io, conn);
             let largest = candidates.last().map_or(0, |(bytes, _)| *bytes);

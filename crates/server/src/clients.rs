@@ -72,7 +72,7 @@ impl Pause {
 
 /// What a connection over the limit, and one from elsewhere in protected mode, is told.
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
-const PROTECTED: &[u8] = b"-DENIED Pinyon is running in protected mode because protected mode is enabled, no password is set and no address is bound. In this mode connections are only accepted from the loopback interface. To let others connect, do one of these: 1) CONFIG SET requirepass <password> from the loopback interface; 2) CONFIG SET protected-mode no, if the server can't be reached from the internet; 3) start it with a configuration that has a bind directive or protected-mode no.\r\n";
+const PROTECTED: &[u8] = b"-DENIED Pinyon is running in protected mode because protected mode is enabled and no password is set. In this mode connections are only accepted from the loopback interface. To let others connect, do one of these: 1) CONFIG SET requirepass <password> from the loopback interface; 2) CONFIG SET protected-mode no from the loopback interface, if the server can't be reached from the internet; 3) start it with protected-mode no.\r\n";
 
 impl Core {
     /// Why a new connection is turned away, if it is.
@@ -140,11 +140,6 @@ impl Core {
                 self.mark_ready(conn);
             }
         }
-    }
-
-    /// Sessions that wait for the end of a pause.
-    pub(crate) fn postponed_len(&self) -> usize {
-        self.pause.postponed.len()
     }
 
     /// Closes a connection whose unread output has passed the limit of its class.

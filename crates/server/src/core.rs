@@ -42,6 +42,8 @@ pub enum Mail {
     Slices { gather: u32, part: u32, slice: Slice },
     /// A command of a client of the receiving core ran slowly on the sending one.
     Slow(Box<SlowEntry>),
+    /// Memory is above the limit: take part in making room.
+    MakeRoom,
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -105,7 +107,7 @@ impl Core {
         let mut core = Core {
             id,
             shards,
-            exec: Exec::new(shard),
+            exec: Exec::new(shard, shared.clone(), id),
             sessions: Sessions::default(),
             config: config.clone(),
             settings,
@@ -285,6 +287,8 @@ impl App for Core {
             }
             Mail::Slices { gather, part, slice } => self.start_job(io, from, gather, part, slice),
             Mail::Slow(entry) => self.record_slow(*entry),
+            // The end of the turn does it.
+            Mail::MakeRoom => {}
             Mail::Monitor(line) => self.monitors.show(io, &line),
         }
     }
@@ -354,10 +358,6 @@ impl Sessions {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
         self.items.iter_mut().flatten().map(|session| &mut **session)
-    }
-
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     pub fn is_empty(&self) -> bool {

@@ -2,7 +2,6 @@
 //! slices, and none of it while there is nothing to do: an idle server does not wake.
 
 use pinyon_base::Millis;
-use pinyon_runtime::memory;
 
 use crate::core::{Core, Io};
 use crate::settings::Settings;
@@ -98,14 +97,12 @@ impl Core {
         self.exec.shard.begin_turn(now);
         let mut more = false;
         if self.exec.shard.next_deadline().is_some_and(|due| due <= now) {
-            let before = self.exec.shard.stats().expired;
             more |= self.exec.shard.expire_slice(now, EXPIRE_BUDGET, &mut |_, _| {});
-            self.exec.stats.dirty += self.exec.shard.stats().expired - before;
         }
         more |= self.exec.shard.background_slice(BACKGROUND_BUDGET);
         more |= self.job_slice(io);
         if self.exec.maxmemory != 0 {
-            more |= self.evict_slice();
+            more |= self.keep_limit(io);
         }
         let traffic = io.stats();
         let totals = [self.exec.stats.commands_processed, traffic.recv_bytes, traffic.sent_bytes];
@@ -121,17 +118,6 @@ impl Core {
             self.cron.tend_at_us = if self.sessions.is_empty() { 0 } else { io.now_us() + gap_us };
         }
         more
-    }
-
-    /// Evicts a few keys while memory is above the limit. True: still above, and it helps.
-    fn evict_slice(&mut self) -> bool {
-        const EVICTIONS_PER_TURN: usize = 32;
-        for _ in 0..EVICTIONS_PER_TURN {
-            if memory::used_bytes() <= self.exec.maxmemory || !self.exec.evict_one() {
-                return false;
-            }
-        }
-        true
     }
 
     /// When the core must wake without an event, in monotonic µs.

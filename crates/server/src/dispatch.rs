@@ -10,7 +10,7 @@
 //! ```
 
 use pinyon_base::{shard_of, slot_of};
-use pinyon_engine::CommandError;
+use pinyon_engine::{CommandError, until_nul};
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Command, Flags, Handler};
@@ -249,7 +249,8 @@ impl Core {
             Ok(found) => found,
             Err(error) => {
                 session.begin_command(Some(id));
-                self.refuse(io, conn, None, &error);
+                // What has no row is not counted under its container.
+                self.refuse(io, conn, (args.len() == 1).then_some(id), &error);
                 self.end_command(conn);
                 return Outcome::Done;
             }
@@ -527,7 +528,7 @@ fn resolve(id: CommandId, args: Args<'_>) -> Result<(CommandId, &'static Command
     }
     let name = args.get(1);
     let unknown = || {
-        let mut quoted = name[..name.len().min(SHOWN_BYTES)].to_vec();
+        let mut quoted = shown(name, SHOWN_BYTES).to_vec();
         quoted.extend_from_slice(format!("'. Try {} HELP.", row.name.to_ascii_uppercase()).as_bytes());
         CommandError::quoting("ERR unknown subcommand '", &quoted, "")
     };
@@ -541,18 +542,23 @@ const SHOWN_BYTES: usize = 128;
 /// The error for a command that does not exist, with the first of its arguments as Redis shows them.
 fn unknown_command(args: Args<'_>) -> CommandError {
     let name = args.get(0);
-    let mut quoted = name[..name.len().min(SHOWN_BYTES)].to_vec();
+    let mut quoted = shown(name, SHOWN_BYTES).to_vec();
     quoted.extend_from_slice(b"', with args beginning with: ");
-    let mut shown = 0;
+    let mut length = 0;
     for arg in args.iter().skip(1) {
-        if shown >= SHOWN_BYTES {
+        if length >= SHOWN_BYTES {
             break;
         }
-        let part = &arg[..arg.len().min(SHOWN_BYTES - shown)];
+        let part = shown(arg, SHOWN_BYTES - length);
         quoted.push(b'\'');
         quoted.extend_from_slice(part);
         quoted.extend_from_slice(b"' ");
-        shown += part.len() + 3;
+        length += part.len() + 3;
     }
     CommandError::quoting("ERR unknown command '", &quoted, "")
+}
+
+/// What an error shows of a client's word.
+fn shown(word: &[u8], bytes_max: usize) -> &[u8] {
+    until_nul(&word[..word.len().min(bytes_max)])
 }

@@ -2,14 +2,17 @@
 //!
 //! It holds what such a run touches and nothing of the connections, so that the dispatcher can borrow both at once.
 
+use std::sync::Arc;
+
 use pinyon_base::{DbIndex, Millis};
 use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::row::{Flags, KeyHandler};
 use pinyon_engine::keyspace::Shard;
 use pinyon_engine::{CommandError, Cx};
 use pinyon_resp::{Args, Output, Proto, Writer};
-use pinyon_runtime::{clock, memory};
+use pinyon_runtime::{CoreId, clock};
 
+use crate::shared::Shared;
 use crate::stats::CoreStats;
 
 /// The shard and what is counted of its work.
@@ -22,6 +25,10 @@ pub struct Exec {
     pub watch_ns: u64,
     /// maxmemory in bytes; 0 = no limit.
     pub maxmemory: u64,
+    /// Bytes that may be written before memory must be looked at again; see `room`.
+    pub(crate) allowance: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) core: CoreId,
     /// Cycle counter at the end of the last command: the start of the next one.
     tick: u64,
 }
@@ -42,12 +49,19 @@ pub struct Run {
     pub counts: bool,
 }
 
-/// Keys tried for eviction before one write is refused or let through.
-const EVICTIONS_PER_WRITE: usize = 64;
-
 impl Exec {
-    pub fn new(shard: Shard) -> Exec {
-        Exec { shard, stats: CoreStats::new(), tracking: true, watch_ns: u64::MAX, maxmemory: 0, tick: 0 }
+    pub fn new(shard: Shard, shared: Arc<Shared>, core: CoreId) -> Exec {
+        Exec {
+            shard,
+            stats: CoreStats::new(),
+            tracking: true,
+            watch_ns: u64::MAX,
+            maxmemory: 0,
+            allowance: 0,
+            shared,
+            core,
+            tick: 0,
+        }
     }
 
     /// Starts the clock of the commands that follow; for the keyspace time stands still at `now_ms`.
@@ -60,9 +74,12 @@ impl Exec {
     /// Runs one command; its reply is appended to `out`. Gives its execution time in ns.
     #[inline]
     pub fn run(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
-        if self.maxmemory != 0 && run.flags.contains(Flags::DENYOOM) && !self.make_room() {
-            self.refuse(run, &CommandError::OutOfMemory, out);
-            return 0;
+        if self.maxmemory != 0 && run.flags.contains(Flags::DENYOOM) {
+            let bytes: usize = args.iter().map(<[u8]>::len).sum();
+            if !self.has_room(bytes as u64) {
+                self.refuse(run, &CommandError::OutOfMemory, out);
+                return 0;
+            }
         }
         let mut ks = self.shard.keyspace(run.db, run.no_touch);
         ks.set_hint(usize::from(run.key_at), run.hash);
@@ -94,32 +111,6 @@ impl Exec {
         let ns = clock::cycles_to_ns(now.wrapping_sub(self.tick));
         self.tick = now;
         ns
-    }
-
-    /// Evicts until memory is below the limit. False when that could not be reached.
-    fn make_room(&mut self) -> bool {
-        for _ in 0..EVICTIONS_PER_WRITE {
-            if memory::used_bytes() <= self.maxmemory {
-                return true;
-            }
-            if !self.evict_one() {
-                return false;
-            }
-        }
-        // The rest goes in the turns to come: a write is not held up for longer.
-        true
-    }
-
-    /// Evicts one key by the policy; false when there is nothing to evict.
-    pub fn evict_one(&mut self) -> bool {
-        use pinyon_engine::keyspace::Evicted;
-        match self.shard.evict_one(&mut |_, _| {}) {
-            Evicted::Freed(_) => {
-                self.stats.dirty += 1;
-                true
-            }
-            Evicted::NothingToEvict => false,
-        }
     }
 
     #[cold]

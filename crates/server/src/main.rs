@@ -18,6 +18,7 @@ mod logging;
 mod multi;
 mod rebind;
 mod remote;
+mod room;
 mod secrets;
 mod serve;
 mod session;

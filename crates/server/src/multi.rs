@@ -145,9 +145,12 @@ impl Core {
         parts: &[Part],
         args: Args<'_>,
     ) {
+        if self.sessions.get(conn).is_none() {
+            return;
+        }
         let join = self.joins.insert(Join { reply, missing: parts.len() as u32, how, error: None });
         for (number, part) in parts.iter().enumerate() {
-            let Some(session) = self.sessions.get(conn) else { return };
+            let Some(session) = self.sessions.get(conn) else { unreachable!("looked at above; nothing closes it here") };
             let origin = Origin::Part { join, part: number as u32 };
             let hash = self.exec.shard.hash(args.get(part.positions[0]));
             let head = session.head(origin, id, hash);

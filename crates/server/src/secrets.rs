@@ -12,12 +12,29 @@ pub const REDACTED: &[u8] = b"(redacted)";
 pub fn secret_args(id: CommandId, args: Args<'_>) -> Vec<usize> {
     match registry().full_name(id) {
         "auth" => (1..args.len()).collect(),
-        "hello" => (2..args.len())
-            .find(|&at| args.get(at).eq_ignore_ascii_case(b"auth"))
-            .map_or_else(Vec::new, |at| (at + 1..args.len().min(at + 3)).collect()),
-        "config|set" => (2..args.len().saturating_sub(1)).step_by(2).filter(|&at| is_secret(args.get(at))).map(|at| at + 1).collect(),
+        "hello" => hello_secrets(args),
+        "config|set" => (2..args.len().saturating_sub(1))
+            .step_by(2)
+            .filter(|&at| is_secret(args.get(at)))
+            .map(|at| at + 1)
+            .collect(),
         _ => Vec::new(),
     }
+}
+
+/// The users and passwords among HELLO's options, which are walked through as HELLO does: a client may be named "auth".
+fn hello_secrets(args: Args<'_>) -> Vec<usize> {
+    let mut secrets = Vec::new();
+    let mut at = 2;
+    while at < args.len() {
+        if args.get(at).eq_ignore_ascii_case(b"auth") {
+            secrets.extend(at + 1..args.len().min(at + 3));
+            at += 3;
+        } else {
+            at += 2;
+        }
+    }
+    secrets
 }
 
 fn is_secret(directive: &[u8]) -> bool {
@@ -50,6 +67,7 @@ mod tests {
         assert_eq!(of("auth", &["AUTH", "x"]), [1]);
         assert_eq!(of("auth", &["AUTH", "default", "x"]), [1, 2]);
         assert_eq!(of("hello", &["HELLO", "3", "AUTH", "default", "x", "SETNAME", "me"]), [3, 4]);
+        assert_eq!(of("hello", &["HELLO", "3", "SETNAME", "auth", "AUTH", "default", "x"]), [5, 6]);
         assert_eq!(of("hello", &["HELLO", "3", "auth"]), []);
         assert_eq!(of("hello", &["HELLO"]), []);
         assert_eq!(of("config|set", &["config", "set", "port", "1", "RequirePass", "x", "requirepass"]), [5]);

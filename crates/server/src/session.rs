@@ -74,10 +74,8 @@ pub struct Session {
     /// Since when the output has been above the soft limit, in monotonic µs; 0 = it is not.
     pub soft_limit_since_us: u64,
     pub last_command: Option<CommandId>,
-    /// Commands run, bytes in and out, as CLIENT LIST shows them.
     pub commands: u64,
     pub input_bytes: u64,
-    pub output_bytes: u64,
     pub details: Box<Details>,
 }
 
@@ -116,7 +114,6 @@ impl Session {
             last_command: None,
             commands: 0,
             input_bytes: 0,
-            output_bytes: 0,
             details: Box::new(Details { peer, name: Vec::new(), lib_name: Vec::new(), lib_version: Vec::new(), user: "default" }),
         }
     }

@@ -8,6 +8,7 @@ use pinyon_base::sha1;
 use pinyon_runtime::clock;
 
 use crate::client_memory::ClientMemory;
+use crate::room::Room;
 
 /// Shared by all cores.
 pub struct Shared {
@@ -25,6 +26,7 @@ pub struct Shared {
     /// The TCP addresses listened on at the start.
     pub addresses: Vec<SocketAddr>,
     pub client_memory: ClientMemory,
+    pub room: Room,
     /// Memory in use when the cores had started.
     startup_bytes: AtomicU64,
     /// Counts DEBUG CHANGE-REPL-ID.
@@ -57,6 +59,7 @@ impl Shared {
             pinned,
             addresses,
             client_memory: ClientMemory::new(shards),
+            room: Room::new(shards),
             startup_bytes: AtomicU64::new(0),
             replication_ids: AtomicU64::new(0),
             next_client_id: AtomicU64::new(1),

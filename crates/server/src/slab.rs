@@ -36,8 +36,4 @@ impl<T> Slab<T> {
         self.free.push(id);
         self.items[id as usize].take().expect("the number is in use")
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.free.len() == self.items.len()
-    }
 }

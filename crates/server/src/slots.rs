@@ -91,6 +91,7 @@ impl Slots {
         self.store.clear();
         self.base = 0;
         self.head = 0;
+        self.compact_at = 0;
         if self.store.capacity() > COMPACT_BYTES {
             self.store = Vec::new();
         }

@@ -130,7 +130,9 @@ impl Core {
                         core.close_listeners(io, &rebind.added);
                     }
                 };
-                core.gather_all(io, close, move |core, io, _| core.fail(io, ticket, &CommandError::Other(failure.into())));
+                core.gather_all(io, close, move |core, io, _| {
+                    core.fail(io, ticket, &CommandError::Other(failure.into()))
+                });
             });
         });
     }
@@ -157,7 +159,8 @@ fn allow_clients(old: &Config, new: &Config, cores: usize) -> std::result::Resul
         return Ok(());
     }
     let possible = u64::from(new.maxclients).saturating_sub(needed - allowed);
-    let reason = format!("The operating system is not able to handle the specified number of clients, try with {possible}");
+    let reason =
+        format!("The operating system is not able to handle the specified number of clients, try with {possible}");
     Err(set_failed("maxclients", &reason))
 }
 
@@ -193,11 +196,7 @@ pub fn rewrite(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn resetstat(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let ticket = core.promise(call.conn);
-    core.gather_all(
-        io,
-        |core, io| core.reset_stats(io),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-    );
+    core.gather_all(io, |core, io| core.reset_stats(io), move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
     Ok(())
 }
 

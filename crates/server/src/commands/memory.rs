@@ -190,11 +190,7 @@ pub fn malloc_stats(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn purge(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let ticket = core.promise(call.conn);
-    core.gather_all(
-        io,
-        |_, _| memory::purge(),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-    );
+    core.gather_all(io, |_, _| memory::purge(), move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
     Ok(())
 }
 

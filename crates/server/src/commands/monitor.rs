@@ -5,15 +5,23 @@ use crate::core::{Core, Io};
 use crate::session::SessionFlags;
 
 pub fn monitor(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
-    session.flags.insert(SessionFlags::MONITOR);
-    core.monitors.add(call.conn);
-    let ticket = core.promise(call.conn);
-    let (home, count) = (core.id, core.monitors.own_len());
+    let conn = call.conn;
+    let ticket = core.promise(conn);
+    let (home, count) = (core.id, core.monitors.own_len() + 1);
     core.gather_all(
         io,
         move |core, _| core.set_monitors(home, count),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
+        move |core, io, _| {
+            core.fulfil(io, ticket, |out| out.ok());
+            // From here on, so that no line comes before the reply.
+            match core.sessions.get_mut(conn) {
+                Some(session) => {
+                    session.flags.insert(SessionFlags::MONITOR);
+                    core.monitors.add(conn);
+                }
+                None => core.announce_monitors(io),
+            }
+        },
     );
     Ok(())
 }

@@ -65,14 +65,15 @@ impl Core {
         then: impl FnOnce(&mut Core, &mut Io, Option<OwnedValue>) + 'static,
     ) {
         self.send_once(io, target, value, move |core, io, value| {
-            core.exec.stats.dirty += 1;
-            core.on_key(io, db, &key, |ks, key| {
+            let refused = core.on_key(io, db, &key, |ks, key| {
                 if !replace && ks.peek(key).is_some() {
                     return Some(value);
                 }
                 ks.restore(key, value);
                 None
-            })
+            });
+            core.exec.stats.dirty += u64::from(refused.is_none());
+            refused
         }, then);
     }
 
@@ -102,10 +103,7 @@ impl Core {
     pub(super) fn lcs_over_shards(&mut self, io: &mut Io, conn: ConnId, args: Args<'_>) {
         let Some(session) = self.sessions.get(conn) else { return };
         let db = session.db;
-        let options = match LcsOptions::parse(args, self.config.proto_max_bulk_len) {
-            Ok(options) => options,
-            Err(error) => return self.reply_error(io, conn, &error),
-        };
+        let options = LcsOptions::parse(args, self.config.proto_max_bulk_len);
         let (a, b) = (args.get(1).to_vec(), args.get(2).to_vec());
         let (owner_a, owner_b) = (self.owner(&a), self.owner(&b));
         let ticket = self.promise(conn);
@@ -113,8 +111,13 @@ impl Core {
             let key = if core.id.0 == owner_a { &a } else { &b };
             core.on_key(io, db, key, |ks, key| ks.read(key).map_or_else(Vec::new, |value| value.to_vec()))
         };
+        // As in Redis, the keys are read before wrong options are complained of.
         self.gather(io, &[owner_a, owner_b], read, move |core, io, values| {
             let mut result = Ok(());
+            let options = match options {
+                Ok(options) => options,
+                Err(error) => return core.fail(io, ticket, &error),
+            };
             core.fulfil(io, ticket, |out| {
                 result = lcs_of(&values[0], &values[1], options, out);
                 if let Err(error) = &result {

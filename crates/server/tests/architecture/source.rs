@@ -32,11 +32,24 @@ impl Source {
         !self.is_test && self.path.starts_with(&format!("crates/{folder}/src/"))
     }
 
+    /// The modules and items behind `std::`, those of a group `std::{…}` one by one.
+    pub fn imports_of_std(&self) -> impl Iterator<Item = &str> {
+        self.product.split("std::").skip(1).flat_map(|rest| {
+            let group = rest.strip_prefix('{').and_then(|group| group.split(['}', ';']).next());
+            let paths = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
+            paths.into_iter().map(first_name).collect::<Vec<_>>()
+        })
+    }
+
     /// Lines on which `word` stands as a name of its own, tests left out where the file is no test itself.
     pub fn names<'a>(&'a self, word: &'a str) -> impl Iterator<Item = usize> + 'a {
         let code = if self.is_test { &self.code } else { &self.product };
         code.match_indices(word).filter(move |&(at, _)| is_whole(code, at, word)).map(|(at, _)| line_of(code, at))
     }
+}
+
+fn first_name(path: &str) -> &str {
+    path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
 }
 
 /// Whether no letter, digit or underscore continues the word at either end.
@@ -296,6 +309,14 @@ mod tests {
         let path = "crates/x/src/y.rs".to_owned();
         let file = Source { path, text: String::new(), code: source.to_owned(), product, is_test: false };
         assert_eq!(test_files(&file), ["crates/x/src/y/trial.rs", "crates/x/src/y/trial/"]);
+    }
+
+    #[test]
+    fn imports_of_std_one_by_one() {
+        let product =
+            "use std::fs::File;\nuse std::{io, net::{TcpStream}};\nlet t = std::time::Instant::now();".to_owned();
+        let file = Source { path: String::new(), text: String::new(), code: product.clone(), product, is_test: false };
+        assert_eq!(file.imports_of_std().collect::<Vec<_>>(), ["fs", "io", "net", "time"]);
     }
 
     #[test]

@@ -49,7 +49,9 @@ fn nothing_but_auth_before_the_password() {
     for line in ["PING", "GET a", "MGET a b c d", "INFO", "CONFIG GET port", "KEYS *", "MONITOR", "CLIENT LIST"] {
         assert_eq!(say(&mut client, line), "-NOAUTH Authentication required.", "{line}");
     }
-    assert!(say(&mut client, "HELLO 3").starts_with("-NOAUTH HELLO must be called with the client already authenticated"));
+    assert!(
+        say(&mut client, "HELLO 3").starts_with("-NOAUTH HELLO must be called with the client already authenticated")
+    );
     let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
     assert_eq!(say(&mut client, "AUTH nonsense"), wrong);
     assert_eq!(say(&mut client, "AUTH nobody 'open sesame'"), wrong);

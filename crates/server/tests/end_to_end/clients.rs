@@ -44,7 +44,9 @@ fn list_and_info() {
     let wanted = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl \
                   oll omem tot-mem events cmd user redir resp";
     assert!(names.join(" ").starts_with(wanted), "{line}");
-    for part in ["name= ", " flags=N ", " db=0 ", " qbuf=26 ", " cmd=client|list ", " user=default ", " redir=-1 resp=2"] {
+    for part in
+        ["name= ", " flags=N ", " db=0 ", " qbuf=26 ", " cmd=client|list ", " user=default ", " redir=-1 resp=2"]
+    {
         assert!(line.contains(part), "{part}: {line}");
     }
     assert_eq!(say(asking, "SELECT 3"), "OK");
@@ -93,7 +95,9 @@ fn kill() {
 fn reply_off_skip_on() {
     let server = start(&[]);
     let mut client = connect(&server);
-    client.send_raw(b"CLIENT REPLY OFF\r\nSET a 1\r\nMGET a b c d\r\nINFO\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n").expect("sent");
+    client
+        .send_raw(b"CLIENT REPLY OFF\r\nSET a 1\r\nMGET a b c d\r\nINFO\r\nGET a\r\nCLIENT REPLY ON\r\nGET a\r\n")
+        .expect("sent");
     assert_eq!(client.receive().expect("a reply").as_str(), Some("OK"));
     assert_eq!(client.receive().expect("a reply").as_str(), Some("1"));
     client.send_raw(b"CLIENT REPLY SKIP\r\nKEYS *\r\nGET a\r\nCLIENT REPLY SKIP\r\nGET b\r\nPING\r\n").expect("sent");
@@ -165,7 +169,10 @@ fn maxclients() {
     });
     assert_eq!(say(&mut clients[0], "CONFIG SET maxclients 12"), "OK");
     let too_many = say(&mut clients[0], "CONFIG SET maxclients 4000000000");
-    assert!(too_many.contains("The operating system is not able to handle the specified number of clients, try with "), "{too_many}");
+    assert!(
+        too_many.contains("The operating system is not able to handle the specified number of clients, try with "),
+        "{too_many}"
+    );
 }
 
 #[test]
@@ -197,7 +204,8 @@ fn half_closed_connections_are_answered() {
     let server = start(&[]);
     for round in 0..20 {
         let mut client = connect(&server);
-        let text = format!("SET h{round} x\r\nMGET h{round} nokey other\r\nDBSIZE\r\nKEYS h{round}\r\nGET h{round}\r\n");
+        let text =
+            format!("SET h{round} x\r\nMGET h{round} nokey other\r\nDBSIZE\r\nKEYS h{round}\r\nGET h{round}\r\n");
         client.send_raw(text.as_bytes()).expect("sent");
         client.finish_sending().expect("half closed");
         let key = format!("h{round}");
@@ -253,7 +261,11 @@ fn connection_storm() {
     });
     eventually("all are gone", || info_number(&mut watcher, "clients", "connected_clients") == 1);
     assert_eq!(say(&mut watcher, "DBSIZE"), "100");
-    assert_eq!(info_number(&mut watcher, "stats", "total_connections_received"), 402, "400, the watcher, the first PING");
+    assert_eq!(
+        info_number(&mut watcher, "stats", "total_connections_received"),
+        402,
+        "400, the watcher, the first PING"
+    );
 }
 
 #[test]

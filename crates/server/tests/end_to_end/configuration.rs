@@ -22,7 +22,8 @@ fn set_is_seen_by_all_cores() {
 fn all_or_nothing() {
     let server = start(&[]);
     let mut client = connect(&server);
-    let failed = |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+    let failed =
+        |name: &str, why: &str| format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
     for (words, wanted) in [
         (
             "maxmemory 10000001 maxmemory-clients 200% client-query-buffer-limit invalid",
@@ -52,7 +53,10 @@ fn everything_can_be_set_to_what_it_is() {
     let mut accepted = 0;
     for pair in all.chunks_exact(2) {
         let reply = call(&mut client, &[b"CONFIG", b"SET", pair[0].as_bytes(), pair[1].as_bytes()]);
-        assert!(reply == "OK" || reply.ends_with("immutable config") || reply.ends_with("protected config"), "{pair:?}: {reply}");
+        assert!(
+            reply == "OK" || reply.ends_with("immutable config") || reply.ends_with("protected config"),
+            "{pair:?}: {reply}"
+        );
         accepted += usize::from(reply == "OK");
     }
     assert!(accepted > 100, "{accepted}");
@@ -112,7 +116,8 @@ fn other_addresses() {
 #[test]
 fn changes_at_the_same_time() {
     let server = start(&[]);
-    let names = ["maxmemory-samples", "slowlog-max-len", "lfu-log-factor", "lfu-decay-time", "hz", "latency-monitor-threshold"];
+    let names =
+        ["maxmemory-samples", "slowlog-max-len", "lfu-log-factor", "lfu-decay-time", "hz", "latency-monitor-threshold"];
     std::thread::scope(|scope| {
         for name in names {
             let server = &server;

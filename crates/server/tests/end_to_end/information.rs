@@ -61,7 +61,8 @@ fn numbers_are_sums_over_the_cores() {
     let line = info(client, "commandstats", "cmdstat_incr");
     assert!(line.starts_with("calls=9,") && line.ends_with("rejected_calls=0,failed_calls=9"), "{line}");
     let keyspace = info(client, "keyspace", "db0");
-    let ttl: i64 = keyspace.strip_prefix("keys=9,expires=9,avg_ttl=").and_then(|ttl| ttl.parse().ok()).expect("the form");
+    let ttl: i64 =
+        keyspace.strip_prefix("keys=9,expires=9,avg_ttl=").and_then(|ttl| ttl.parse().ok()).expect("the form");
     assert!((90_000..=100_000).contains(&ttl), "{keyspace}");
     assert_eq!(say(client, "SELECT 7"), "OK");
     assert_eq!(say(client, "MSET a 1 b 2 c 3 d 4"), "OK");

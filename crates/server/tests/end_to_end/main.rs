@@ -67,7 +67,8 @@ fn short(value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Array(items) | Value::Set(items) | Value::Push(items) => list(items),
         Value::Map(pairs) => {
-            let pairs: Vec<String> = pairs.iter().map(|(key, value)| format!("{}={}", short(key), short(value))).collect();
+            let pairs: Vec<String> =
+                pairs.iter().map(|(key, value)| format!("{}={}", short(key), short(value))).collect();
             format!("{{{}}}", pairs.join(" "))
         }
         text => String::from_utf8_lossy(text.as_bytes().unwrap_or_default()).into_owned(),

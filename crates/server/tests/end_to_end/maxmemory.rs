@@ -27,8 +27,7 @@ fn write(client: &mut Client, prefix: &str, count: usize, options: &[&str]) -> V
     let mut refused = Vec::new();
     for begin in (0..count).step_by(100) {
         let keys: Vec<String> = (begin..count.min(begin + 100)).map(|number| format!("{prefix}:{number}")).collect();
-        let commands: Vec<Vec<&str>> =
-            keys.iter().map(|key| [&["SET", key, &value], options].concat()).collect();
+        let commands: Vec<Vec<&str>> = keys.iter().map(|key| [&["SET", key, &value], options].concat()).collect();
         let replies = client.pipeline(&commands).expect("replies");
         refused.extend(replies.iter().map(super::short).filter(|reply| reply != "OK"));
     }
@@ -67,9 +66,11 @@ fn allkeys_policies() {
         let refused = write(&mut client, "k", 20_000, &[]);
         assert!(refused.is_empty(), "{policy}: {} refused", refused.len());
         eventually("memory is below the limit", || is_below_limit(&mut client));
-        let left: i64 = say(&mut client, "DBSIZE").parse().expect("a number");
-        let evicted = info_number(&mut client, "stats", "evicted_keys");
-        assert_eq!(left + evicted, 20_000, "{policy}");
+        let mut left = 0;
+        eventually("every key is there or evicted", || {
+            left = say(&mut client, "DBSIZE").parse().expect("a number");
+            left + info_number(&mut client, "stats", "evicted_keys") == 20_000
+        });
         assert!((4_000..9_000).contains(&left), "{policy}: {left} keys fill the room");
     }
 }
@@ -88,7 +89,11 @@ fn volatile_policies() {
         assert_eq!(say(&mut client, stays).split(' ').count(), 2_000, "{policy}");
         assert_eq!(say(&mut client, "FLUSHALL SYNC"), "OK");
         let refused = write(&mut client, "persistent", 20_000, &[]);
-        assert!(refused.iter().all(|reply| reply == OUT_OF_MEMORY) && refused.len() > 5_000, "{policy}: {}", refused.len());
+        assert!(
+            refused.iter().all(|reply| reply == OUT_OF_MEMORY) && refused.len() > 5_000,
+            "{policy}: {}",
+            refused.len()
+        );
     }
 }
 
@@ -100,21 +105,26 @@ fn the_right_keys_go() {
     assert!(write(&mut client, "long", 3_000, &["EX", "100000"]).is_empty());
     assert!(write(&mut client, "more", 3_500, &["EX", "200000"]).is_empty());
     eventually("memory is below the limit", || is_below_limit(&mut client));
-    let left = |client: &mut Client, prefix: &str| say(client, &format!("KEYS {prefix}:*")).split(' ').filter(|key| !key.is_empty()).count();
+    let left = |client: &mut Client, prefix: &str| {
+        say(client, &format!("KEYS {prefix}:*")).split(' ').filter(|key| !key.is_empty()).count()
+    };
     let (short, long) = (left(&mut client, "short"), left(&mut client, "long"));
     assert!(short < 1_500 && long > 2_400, "{short} of the short-lived, {long} of the long-lived");
 
     let (_server, mut client) = limited("allkeys-lfu");
+    assert_eq!(say(&mut client, "CONFIG SET lfu-log-factor 0"), "OK");
     assert!(write(&mut client, "often", 2_000, &[]).is_empty());
     assert!(write(&mut client, "rarely", 3_000, &[]).is_empty());
-    for _ in 0..10 {
-        let gets: Vec<Vec<String>> = (0..2_000).map(|n| vec!["GET".to_owned(), format!("often:{n}")]).collect();
+    // In small pipelines: replies that wait count as memory, too.
+    for round in 0..200 {
+        let gets: Vec<Vec<String>> =
+            (0..100).map(|n| vec!["GET".to_owned(), format!("often:{}", round % 20 * 100 + n)]).collect();
         client.pipeline(&gets).expect("replies");
     }
     assert!(write(&mut client, "new", 6_000, &[]).is_empty());
     eventually("memory is below the limit", || is_below_limit(&mut client));
     let (often, rarely) = (left(&mut client, "often"), left(&mut client, "rarely"));
-    assert!(often > 1_800 && rarely < 1_500, "{often} of those used often, {rarely} of those used rarely");
+    assert!(often > 1_900 && rarely < 2_200, "{often} of those used often, {rarely} of those used rarely");
 }
 
 /// A limit set below what is in use is reached without any command.
@@ -124,5 +134,7 @@ fn a_lower_limit_takes_effect_at_once() {
     assert!(write(&mut client, "k", 5_000, &[]).is_empty());
     let lower = info_number(&mut client, "memory", "used_memory") - 2_000_000;
     assert_eq!(say(&mut client, &format!("CONFIG SET maxmemory {lower}")), "OK");
-    eventually("keys have gone", || is_below_limit(&mut client) && info_number(&mut client, "stats", "evicted_keys") > 1_000);
+    eventually("keys have gone", || {
+        is_below_limit(&mut client) && info_number(&mut client, "stats", "evicted_keys") > 1_000
+    });
 }

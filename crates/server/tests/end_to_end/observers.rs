@@ -66,7 +66,9 @@ fn monitor_hides_secrets() {
     assert!(say(&mut client, "HELLO 2 AUTH default secret SETNAME me").starts_with("[server redis"));
     assert!(seen(&mut monitor).ends_with("] \"AUTH\" \"(redacted)\""));
     assert!(seen(&mut monitor).ends_with("] \"ECHO\" \"hello\""));
-    assert!(seen(&mut monitor).ends_with("] \"HELLO\" \"2\" \"AUTH\" \"(redacted)\" \"(redacted)\" \"SETNAME\" \"me\""));
+    assert!(
+        seen(&mut monitor).ends_with("] \"HELLO\" \"2\" \"AUTH\" \"(redacted)\" \"(redacted)\" \"SETNAME\" \"me\"")
+    );
     // What operators do is not shown at all, but may be slow.
     assert_eq!(say(&mut client, "CONFIG SET slowlog-log-slower-than 0"), "OK");
     assert_eq!(say(&mut client, "CONFIG SET requirepass other"), "OK");
@@ -93,7 +95,11 @@ fn slowlog() {
     let entries = entries.as_array().expect("an array");
     let ids: Vec<i64> = entries.iter().map(|e| e.as_array().expect("an entry")[0].as_int().expect("an id")).collect();
     assert!(ids.windows(2).all(|pair| pair[0] > pair[1]), "newest first: {ids:?}");
-    let set = entries.iter().map(|e| e.as_array().expect("an entry")).find(|e| short(&e[3]).starts_with("[SET ")).expect("a SET");
+    let set = entries
+        .iter()
+        .map(|e| e.as_array().expect("an entry"))
+        .find(|e| short(&e[3]).starts_with("[SET "))
+        .expect("a SET");
     assert_eq!(set.len(), 6);
     assert!(short(&set[4]).starts_with("127.0.0.1:") && short(&set[5]) == "who", "{set:?}");
 
@@ -126,7 +132,8 @@ fn debug_sleep_is_slow() {
     let latest = say(&mut client, "LATENCY LATEST");
     assert!(latest.starts_with("[[command "), "{latest}");
     let history = say(&mut client, "LATENCY HISTORY command");
-    let ms: u64 = history.trim_matches(['[', ']']).split(' ').nth(1).and_then(|ms| ms.parse().ok()).expect("milliseconds");
+    let ms: u64 =
+        history.trim_matches(['[', ']']).split(' ').nth(1).and_then(|ms| ms.parse().ok()).expect("milliseconds");
     assert!((50..2_000).contains(&ms), "{history}");
     assert!(say(&mut client, "LATENCY GRAPH command").starts_with("command - high "));
     assert_eq!(say(&mut client, "LATENCY RESET"), "1");

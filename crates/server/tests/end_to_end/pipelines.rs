@@ -137,7 +137,10 @@ fn run(client: &mut Client, seed: u64, number: u64) {
         let replies = client.pipeline(&commands).unwrap_or_else(|error| panic!("PINYON_SEED={seed}: {error}"));
         for (at, ((words, wanted), reply)) in steps.iter().zip(&replies).enumerate() {
             let got = short(reply);
-            assert_eq!(&got, wanted, "PINYON_SEED={seed}, connection {number}, pipeline {pipeline}, command {at}: {words:?}");
+            assert_eq!(
+                &got, wanted,
+                "PINYON_SEED={seed}, connection {number}, pipeline {pipeline}, command {at}: {words:?}"
+            );
         }
     }
 }

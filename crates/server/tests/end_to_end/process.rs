@@ -70,7 +70,19 @@ fn options_override_the_file() {
     // The file stands first among the words, so a server of its own is started here.
     let port = pinyon_testkit::free_port().expect("a port");
     let mut child = Command::new(env!("CARGO_BIN_EXE_pinyon-server"))
-        .args([&path, "--port", &port.to_string(), "--shards", "2", "--pin", "no", "--timeout", "78", "--bind", "127.0.0.1"])
+        .args([
+            &path,
+            "--port",
+            &port.to_string(),
+            "--shards",
+            "2",
+            "--pin",
+            "no",
+            "--timeout",
+            "78",
+            "--bind",
+            "127.0.0.1",
+        ])
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("the binary");

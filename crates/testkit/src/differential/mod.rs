@@ -235,8 +235,8 @@ impl Differential {
     /// After a difference that was let pass, the data may differ for the same reason.
     fn compare_states(&mut self) {
         const SHOWN: usize = 20;
-        let states = state::read(self.oracle.observer())
-            .and_then(|oracle| state::read(self.subject.observer()).map(|subject| (oracle, subject)));
+        let states = state::read(self.oracle.observer(), self.options.era)
+            .and_then(|oracle| state::read(self.subject.observer(), self.options.era).map(|subject| (oracle, subject)));
         let what = match states {
             Ok((oracle, subject)) => match state::difference(&oracle, &subject, SHOWN) {
                 None => return,

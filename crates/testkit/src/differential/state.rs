@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::compare::comparable_info;
+use super::generate::Era;
 use super::times::RELATIVE_END_MS;
 use crate::{Client, Value};
 
@@ -13,14 +14,17 @@ const DATABASES: u16 = 16;
 /// Everything that is compared, as lines by name ("db 0 key \"a\"").
 pub(super) type State = BTreeMap<String, String>;
 
-/// Reads all databases and some counters. Asks every server the same, so that counters of calls stay comparable.
-pub(super) fn read(client: &mut Client) -> io::Result<State> {
+/// Reads all databases and, when the oracle is Redis 7.0, some counters and the encodings: Valkey 9 counts and encodes by
+/// rules of its own. Asks every server the same, so that counters of calls stay comparable.
+pub(super) fn read(client: &mut Client, era: Era) -> io::Result<State> {
     let mut state = State::new();
-    let info = client.call(&["INFO", "everything"])?;
-    let info = info.as_str().unwrap_or_default().to_string();
-    for line in comparable_info(&info).into_iter().chain(call_counts(&info)) {
-        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
-        state.insert(format!("INFO {name}"), value.to_string());
+    if era == Era::Redis70 {
+        let info = client.call(&["INFO", "everything"])?;
+        let info = info.as_str().unwrap_or_default().to_string();
+        for line in comparable_info(&info).into_iter().chain(call_counts(&info)) {
+            let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+            state.insert(format!("INFO {name}"), value.to_string());
+        }
     }
     for db in 0..DATABASES {
         client.call(&["SELECT", &db.to_string()])?;
@@ -30,13 +34,11 @@ pub(super) fn read(client: &mut Client) -> io::Result<State> {
             keys.as_array().unwrap_or_default().iter().filter_map(|key| key.as_bytes().map(<[u8]>::to_vec)).collect();
         keys.sort_unstable();
         for key in keys {
-            let questions: [Vec<&[u8]>; 5] = [
-                vec![b"TYPE", &key],
-                vec![b"GET", &key],
-                vec![b"STRLEN", &key],
-                vec![b"OBJECT", b"ENCODING", &key],
-                vec![b"PEXPIRETIME", &key],
-            ];
+            let mut questions: Vec<Vec<&[u8]>> =
+                vec![vec![b"TYPE", &key], vec![b"GET", &key], vec![b"STRLEN", &key], vec![b"PEXPIRETIME", &key]];
+            if era == Era::Redis70 {
+                questions.push(vec![b"OBJECT", b"ENCODING", &key]);
+            }
             let answers = client.pipeline(&questions)?;
             let shown: Vec<String> = answers.iter().map(show).collect();
             state.insert(format!("db {db} key \"{}\"", key.escape_ascii()), shown.join(", "));

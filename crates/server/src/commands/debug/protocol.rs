@@ -24,6 +24,8 @@ pub(super) fn protocol(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result 
 
 type Sample = fn(&mut Writer<'_>);
 
+// The double is Redis's sample, not an approximation of anything.
+#[allow(clippy::approx_constant)]
 fn sample(name: &[u8]) -> Option<Sample> {
     Some(match name {
         b"string" => |out| out.bulk(b"Hello World"),
@@ -102,7 +104,11 @@ mod tests {
             ("true", ":1\r\n", "#t\r\n"),
             ("false", ":0\r\n", "#f\r\n"),
         ] {
-            assert_eq!((shown(name, Proto::Resp2).as_str(), shown(name, Proto::Resp3).as_str()), (resp2, resp3), "{name}");
+            assert_eq!(
+                (shown(name, Proto::Resp2).as_str(), shown(name, Proto::Resp3).as_str()),
+                (resp2, resp3),
+                "{name}"
+            );
         }
         let push = ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n$40\r\nSome real reply following the push reply\r\n";
         assert_eq!(shown("push", Proto::Resp3), push);

@@ -28,12 +28,7 @@ impl CpuTimes {
         let (_, fields) = text.rsplit_once(')')?;
         let mut ticks = fields.split_ascii_whitespace().skip(11).map(|field| field.parse::<u64>());
         let mut next = || ticks.next()?.ok().map(|ticks| ticks * TICK_US);
-        Some(CpuTimes {
-            user_us: next()?,
-            system_us: next()?,
-            children_user_us: next()?,
-            children_system_us: next()?,
-        })
+        Some(CpuTimes { user_us: next()?, system_us: next()?, children_user_us: next()?, children_system_us: next()? })
     }
 }
 
@@ -64,7 +59,8 @@ mod tests {
     #[test]
     fn times_stand_behind_the_name() {
         let line = "4711 (a ) name) S 1 2 3 4 5 6 7 8 9 10 120 30 4 5 20 0 3 0 99";
-        let times = CpuTimes { user_us: 1_200_000, system_us: 300_000, children_user_us: 40_000, children_system_us: 50_000 };
+        let times =
+            CpuTimes { user_us: 1_200_000, system_us: 300_000, children_user_us: 40_000, children_system_us: 50_000 };
         assert_eq!(CpuTimes::of_stat(line), Some(times));
         assert_eq!(CpuTimes::of_stat("4711 (x) S 1 2 3"), None);
         assert_eq!(CpuTimes::of_stat(""), None);

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::Text;
 use super::facts::{Facts, ratio};
 use super::process::{CpuTimes, os};
-use super::Text;
 use crate::commands::session::REDIS_VERSION;
 use crate::config::{Config, Supervised, directives};
 use crate::core::Core;

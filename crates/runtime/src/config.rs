@@ -32,7 +32,8 @@ pub struct RuntimeConfig {
 /// How a sleeping core is woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WakeBy {
-    /// A message posted into its ring; an eventfd where the kernel refuses that.
+    /// A message posted into its ring; an eventfd where the kernel refuses that or is too old
+    /// (before 6.6) to be trusted with it.
     Ring,
     /// An eventfd.
     EventFd,
@@ -44,7 +45,7 @@ impl RuntimeConfig {
         RuntimeConfig {
             cpus: vec![None; cores],
             ring_entries: 1024,
-            recv_buffers: 512,
+            recv_buffers: 128,
             recv_buffer_bytes: 16 * 1024,
             spin_us: 20,
             busy_spin_us: 8,
@@ -68,6 +69,18 @@ pub enum RuntimeError {
     /// A core's ring could not be set up.
     #[error("core {core}: cannot set up its ring: {what}: {source}")]
     Ring { core: u16, what: &'static str, source: io::Error },
+    /// There is not enough lockable memory for a core's ring.
+    #[error(
+        "core {core}: its ring cannot be set up for want of lockable memory (all rings of this user need {needed_kib} KiB, the limit is {limit_kib} KiB); raise it with: ulimit -l {needed_kib} (or LimitMEMLOCK={needed_kib}K in the systemd unit)"
+    )]
+    RingMemory {
+        /// The core.
+        core: u16,
+        /// The limit in force.
+        limit_kib: u64,
+        /// What the runtime's cores need together.
+        needed_kib: u64,
+    },
     /// A core's thread could not be started.
     #[error("core {core}: cannot start its thread: {source}")]
     Thread { core: u16, source: io::Error },

@@ -104,7 +104,7 @@ pub fn check_kernel() -> Result<Host, NotSupported> {
         kernel: kernel.unwrap_or((0, 0)),
         release,
         cpus: allowed_cpus(),
-        memlock_bytes: limit(libc::RLIMIT_MEMLOCK).map_or(Some(0), |limit| finite(limit.rlim_cur)),
+        memlock_bytes: memlock_bytes(),
         open_files: limit(libc::RLIMIT_NOFILE).map_or(0, |limit| limit.rlim_cur),
     };
     if kernel.is_some_and(|kernel| kernel < KERNEL_MIN) {
@@ -242,6 +242,11 @@ fn limit(resource: libc::__rlimit_resource_t) -> Option<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is writable.
     (unsafe { libc::getrlimit(resource, &mut limit) } == 0).then_some(limit)
+}
+
+/// Memory this process may lock; `None`: no limit.
+pub(crate) fn memlock_bytes() -> Option<u64> {
+    limit(libc::RLIMIT_MEMLOCK).map_or(Some(0), |limit| finite(limit.rlim_cur))
 }
 
 fn finite(limit: libc::rlim_t) -> Option<u64> {

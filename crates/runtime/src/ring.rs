@@ -139,10 +139,10 @@ impl Ring {
             }
             builder.build(entries)
         };
-        let uring = match build(true) {
+        let (uring, recent) = match build(true) {
             // Before 6.6 the kernel does not know NO_SQARRAY.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => build(false)?,
-            other => other?,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => (build(false)?, false),
+            other => (other?, true),
         };
         let enter_flags =
             if uring.params().is_feature_no_iowait() { ENTER_GETEVENTS | ENTER_NO_IOWAIT } else { ENTER_GETEVENTS };
@@ -151,7 +151,9 @@ impl Ring {
         // borrow from it; nothing else ever makes a reference to it.
         let (mut submitter, sq, cq) = unsafe { &mut *owner.as_ptr() }.split();
         let mut probe = Probe::new();
-        let messages = submitter.register_probe(&mut probe).is_ok() && probe.is_supported(opcode::MsgRingData::CODE);
+        // Early kernels know messages between rings, but not all of them to rings with DEFER_TASKRUN.
+        let messages =
+            recent && submitter.register_probe(&mut probe).is_ok() && probe.is_supported(opcode::MsgRingData::CODE);
         if let Err(error) = submitter.register_ring_fd() {
             tracing::debug!(%error, "the ring's descriptor stays unregistered");
         }

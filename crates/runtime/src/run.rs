@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::CORES_MAX;
 use crate::accept::Acceptor;
@@ -19,6 +20,7 @@ use crate::clock;
 use crate::config::{RuntimeConfig, RuntimeError, WakeBy};
 use crate::conn::ConnTable;
 use crate::core_loop::CoreLoop;
+use crate::host;
 use crate::io::{Io, IoStats};
 use crate::listen::{Listeners, UnixSocket};
 use crate::mesh::{self, Inboxes, Mesh, Post};
@@ -163,7 +165,14 @@ fn set_up<M: Send + 'static>(
         pin_thread(cpu).map_err(|source| RuntimeError::Pin { core: core.0, cpu, source })?;
     }
     let failed = |what| move |source| RuntimeError::Ring { core: core.0, what, source };
-    let mut ring = Ring::new(cfg.ring_entries).map_err(failed("io_uring_setup"))?;
+    let mut ring = new_ring(cfg.ring_entries).map_err(|source| match host::memlock_bytes() {
+        Some(limit) if source.raw_os_error() == Some(libc::ENOMEM) => RuntimeError::RingMemory {
+            core: core.0,
+            limit_kib: limit / 1024,
+            needed_kib: host::RING_MEMLOCK_BYTES / 1024 * mesh.cores() as u64,
+        },
+        _ => failed("io_uring_setup")(source),
+    })?;
     let buffers = RecvBuffers::new(&ring, cfg.recv_buffers, cfg.recv_buffer_bytes)
         .map_err(failed("registering receive buffers"))?;
     ring.register_file_table(cfg.registered_files);
@@ -189,6 +198,21 @@ fn set_up<M: Send + 'static>(
         core,
         cores: mesh.cores(),
     })
+}
+
+/// The kernel gives back the locked memory of ended processes a moment after their end: a server
+/// that is started again at once may have to wait for it.
+fn new_ring(entries: u32) -> io::Result<Ring> {
+    let mut tries = 25;
+    loop {
+        match Ring::new(entries) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) && tries > 0 => {
+                tries -= 1;
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Where the cores wait for each other: once before the first turn, once after the last.

@@ -20,6 +20,7 @@ use crate::gather::{Gather, Work};
 use crate::hop::Batch;
 use crate::latency::LatencyEvents;
 use crate::multi::Join;
+use crate::room::evictions_per_write;
 use crate::session::{Session, SessionFlags};
 use crate::settings::{Gates, Settings};
 use crate::shared::Shared;
@@ -42,8 +43,8 @@ pub enum Mail {
     Slices { gather: u32, part: u32, slice: Slice },
     /// A command of a client of the receiving core ran slowly on the sending one.
     Slow(Box<SlowEntry>),
-    /// Memory is above the limit: take part in making room.
-    MakeRoom,
+    /// Memory is above the limit: free this share of what was written, or of what is too much.
+    MakeRoom { bytes: u64 },
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -154,6 +155,7 @@ impl Core {
         self.exec.tracking = self.settings.latency_tracking;
         self.exec.watch_ns = self.settings.watch_ns;
         self.exec.maxmemory = self.settings.maxmemory;
+        self.exec.evictions_per_write = evictions_per_write(config.maxmemory_eviction_tenacity);
         self.slowlog.set_capacity(self.settings.slowlog_max_len);
         self.config = config;
         if had_password && self.settings.password.is_none() {
@@ -287,8 +289,7 @@ impl App for Core {
             }
             Mail::Slices { gather, part, slice } => self.start_job(io, from, gather, part, slice),
             Mail::Slow(entry) => self.record_slow(*entry),
-            // The end of the turn does it.
-            Mail::MakeRoom => {}
+            Mail::MakeRoom { bytes } => self.owe(bytes),
             Mail::Monitor(line) => self.monitors.show(io, &line),
         }
     }

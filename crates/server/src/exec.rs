@@ -27,6 +27,12 @@ pub struct Exec {
     pub maxmemory: u64,
     /// Bytes that may be written before memory must be looked at again; see `room`.
     pub(crate) allowance: u64,
+    /// Keys evicted at most for one write.
+    pub(crate) evictions_per_write: usize,
+    /// Bytes that this shard has yet to free, that each other shard is to be asked for, and when that was last so.
+    pub(crate) owed: u64,
+    pub(crate) owed_by_others: u64,
+    pub(crate) last_debt_us: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) core: CoreId,
     /// Cycle counter at the end of the last command: the start of the next one.
@@ -58,6 +64,10 @@ impl Exec {
             watch_ns: u64::MAX,
             maxmemory: 0,
             allowance: 0,
+            evictions_per_write: 0,
+            owed: 0,
+            owed_by_others: 0,
+            last_debt_us: 0,
             shared,
             core,
             tick: 0,

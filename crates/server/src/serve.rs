@@ -86,6 +86,9 @@ impl Server {
     pub fn run(self) -> Result<(), ServeError> {
         let mut runtime = RuntimeConfig::new(self.cpus.len());
         runtime.cpus = self.cpus;
+        // Measured at 50 unpipelined connections: spinning for the next request takes 8 % more cpu time per operation than
+        // sleeping, for 4 % more throughput.
+        runtime.busy_spin_us = 0;
         let (config, shared) = (self.config, self.shared);
         pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
         Ok(())

@@ -24,8 +24,8 @@ use std::ptr;
 
 use super::segment::{Hash16, Segment, SegmentPtr, segment_bytes};
 
-/// A node has up to 2,048 words.
-const NODE_BITS_MAX: u32 = 11;
+/// A node has up to 2,048 words; in tests eight, so that small tables have many levels.
+const NODE_BITS_MAX: u32 = if cfg!(test) { 3 } else { 11 };
 /// The most hash bits that the directory tells apart. At 300 keys per segment this is out of reach: 40 G keys per shard.
 pub(super) const DEPTH_MAX: u32 = 27;
 const LEVELS_MAX: usize = DEPTH_MAX.div_ceil(NODE_BITS_MAX) as usize;
@@ -478,6 +478,46 @@ impl Directory {
         }
         self.root = Word::NONE;
         Some(cut)
+    }
+
+    /// Panics unless the tree is as the file's head says. Shows each segment once.
+    #[cfg(test)]
+    pub(super) fn check(&self, mut each: impl FnMut(&Segment, Located)) {
+        let (mut segments, mut buckets, mut bytes, mut node_bytes) = (0, 0, 0, 0);
+        let mut to_do = vec![(self.root, 0u64, 0u32)];
+        while let Some((word, first_hash, start)) = to_do.pop() {
+            if word.is_none() {
+                assert!(self.root.is_none());
+            } else if word.is_node() {
+                // SAFETY: words name live nodes, and `self` is borrowed.
+                let node = unsafe { word.node().as_ref() };
+                node_bytes += NodePtr::layout(word.node().bits).size();
+                assert_eq!((u32::from(node.start), node.deepest), (start, node.count_deepest()));
+                assert!(node.deepest > 0 && node.words.len() >= 2);
+                assert_eq!(node.has_volatile(), word.is_volatile());
+                let mut index = 0;
+                while index < node.words.len() {
+                    let below = node.words[index];
+                    let row = if below.is_node() { 1 } else { 1 << (node.end() - below.depth()) };
+                    assert!(index % row == 0 && row < node.words.len());
+                    assert!(node.words[index..index + row].iter().all(|word| word.0 == below.0));
+                    to_do.push((below, first_hash | (index as u64) << (64 - node.end()), node.end()));
+                    index += row;
+                }
+            } else {
+                let located = Located { segment: word.segment(), depth: word.depth() };
+                // SAFETY: words name live segments, and `self` is borrowed.
+                let segment = unsafe { located.segment.as_ref() };
+                assert_eq!(segment.first_hash(), first_hash);
+                assert_eq!(segment.volatile() > 0, word.is_volatile());
+                segments += 1;
+                buckets += segment.bucket_count();
+                bytes += segment_bytes(segment.bucket_count());
+                each(segment, located);
+            }
+        }
+        assert_eq!((segments, buckets), (self.segments, self.buckets));
+        assert_eq!((bytes, node_bytes), (self.segment_bytes, self.node_bytes));
     }
 
     /// The nodes that lead to a hash, and the word there.

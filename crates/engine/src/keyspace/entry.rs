@@ -1,204 +1,30 @@
-//! One key with its value: the slot in a bucket, and the block of memory that the slot owns.
+//! One key with its value: the slot in a bucket, which owns the entry's block.
 //!
 //! ```text
-//!  slot   │ address of the block, 48 bits │ 8 hash bits │ 8 flag bits │
-//!          flags: 0-3 kind │ 4 has a deadline │ 5 the deadline takes 8 bytes │ 6 armed │ 7 big block
-//!
-//!  block  │ access word │ key length │ value length │ deadline     │ key │ value │ padding to 8
-//!          3 bytes       varint       varint         0, 6 or 8 bytes
+//!  slot   │ address of the block, 48 bits │ 8 hash bits │ 8 flag bits │       what is in the block: [`super::block`]
 //! ```
-//!
-//! The value is the text itself up to [`INLINE_VALUE_MAX`] bytes; of an integer its low bytes, as many as it needs; of a
-//! longer text a [`Blob`], aligned to 8 and without a value length. Lengths are varints, seven bits to a byte, lowest first.
-//! A *big block* is one that the slab takes from the global allocator. *Armed* says that the expiry wheel holds a node for exactly this deadline; a volatile entry that is not armed has a node
-//! for an earlier one.
 //!
 //! A slot owns its block but cannot free it alone: the slab that the block came from is needed. So a dropped slot leaks, and
 //! a slot is freed by [`Slot::free`].
 #![allow(unsafe_code)]
 
-use std::marker::PhantomData;
-use std::{ptr, slice};
+use std::ptr;
 
 use pinyon_base::{Blob, Millis, write_i64};
 
 use super::access::AccessWord;
-use super::slab::{BLOCK_UNIT, CHUNKED_BYTES_MAX, Slab};
+use super::block::{
+    ACCESS_BYTES, ARMED, BIG, BLOB, BYTES, Content, DEADLINE, EntryRef, INLINE_VALUE_MAX, INT, KIND, RAW, Shape, WIDE,
+    deadline_bytes, deadline_flags, varint_len, write_deadline, write_head, write_int, write_value, write_varint,
+};
+use super::slab::{BLOCK_UNIT, Slab};
 use super::value::{Body, ValueRef};
 
-/// The longest text that is stored inside its entry, in bytes.
-pub const INLINE_VALUE_MAX: usize = 4096;
-
-const KIND: u8 = 0x0F;
-const DEADLINE: u8 = 0x10;
-const WIDE: u8 = 0x20;
-const ARMED: u8 = 0x40;
-const BIG: u8 = 0x80;
-
-const INT: u8 = 1;
-const BYTES: u8 = 2;
-const RAW: u8 = 3;
-const BLOB: u8 = 4;
-
-const ACCESS_BYTES: usize = 3;
-const NARROW_DEADLINE_MAX: u64 = (1 << 48) - 1;
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
 
 const _: () = assert!(usize::BITS == 64, "slots keep tags in the upper bits of an address");
 const _: () = assert!(size_of::<Slot>() == 8);
-
-/// A value about to be stored.
-#[derive(Clone, Debug)]
-pub(super) enum Content<'v> {
-    Int(i64),
-    /// At most [`INLINE_VALUE_MAX`] bytes.
-    Bytes(&'v [u8]),
-    /// At most [`INLINE_VALUE_MAX`] bytes.
-    Raw(&'v [u8]),
-    Blob(Blob),
-}
-
-impl Content<'_> {
-    fn kind(&self) -> u8 {
-        match self {
-            Content::Int(_) => INT,
-            Content::Bytes(_) => BYTES,
-            Content::Raw(_) => RAW,
-            Content::Blob(_) => BLOB,
-        }
-    }
-
-    /// Bytes that the value needs in the block.
-    fn width(&self) -> usize {
-        match self {
-            Content::Int(value) => int_width(*value),
-            Content::Bytes(bytes) | Content::Raw(bytes) => {
-                debug_assert!(bytes.len() <= INLINE_VALUE_MAX);
-                bytes.len()
-            }
-            Content::Blob(_) => size_of::<Blob>(),
-        }
-    }
-}
-
-/// Where the parts of a block are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    /// Of the slot: kind and width of the deadline.
-    flags: u8,
-    key_len: usize,
-    /// Stored bytes of the value.
-    width: usize,
-    deadline_at: usize,
-    key_at: usize,
-    value_at: usize,
-    /// Of the whole block.
-    size: usize,
-}
-
-impl Shape {
-    #[inline(always)]
-    fn new(flags: u8, key_len: usize, width: usize) -> Shape {
-        let lengths = varint_len(key_len) + if flags & KIND == BLOB { 0 } else { varint_len(width) };
-        let deadline_at = ACCESS_BYTES + lengths;
-        let key_at = deadline_at + deadline_bytes(flags);
-        let mut value_at = key_at + key_len;
-        if flags & KIND == BLOB {
-            value_at = value_at.next_multiple_of(align_of::<Blob>());
-        }
-        let size = (value_at + width).next_multiple_of(BLOCK_UNIT);
-        let big = if size > CHUNKED_BYTES_MAX { BIG } else { 0 };
-        Shape { flags: flags & !BIG | big, key_len, width, deadline_at, key_at, value_at, size }
-    }
-
-    /// The shape of an entry with this content. An integer gets the bytes that are left over in the block, so that it can
-    /// grow where it is.
-    #[inline]
-    fn of(content: &Content<'_>, key_len: usize, deadline: Option<Millis>) -> Shape {
-        let mut shape = Shape::new(content.kind() | deadline_flags(deadline), key_len, content.width());
-        if shape.flags & KIND == INT {
-            shape.width = (shape.size - shape.value_at).min(8);
-        }
-        shape
-    }
-}
-
-/// An entry for reading.
-#[derive(Clone, Copy)]
-pub(super) struct EntryRef<'e> {
-    block: *const u8,
-    flags: u8,
-    life: PhantomData<&'e [u8]>,
-}
-
-impl<'e> EntryRef<'e> {
-    #[inline]
-    pub(super) fn access(self) -> AccessWord {
-        // SAFETY: every block starts with the access word.
-        AccessWord::from_bytes(unsafe { self.block.cast::<[u8; 3]>().read() })
-    }
-
-    #[inline]
-    pub(super) fn key(self) -> &'e [u8] {
-        let shape = self.shape();
-        // SAFETY: the shape is that of the block, whose key was written when the entry was made.
-        unsafe { slice::from_raw_parts(self.block.add(shape.key_at), shape.key_len) }
-    }
-
-    /// Whether this is the entry of that key.
-    #[inline]
-    pub(super) fn has_key(self, key: &[u8]) -> bool {
-        // SAFETY: the length is within the block.
-        let (key_len, _) = unsafe { read_varint(self.block.add(ACCESS_BYTES)) };
-        // SAFETY: the key that is stored has that length, too.
-        key_len == key.len() && unsafe { same_bytes(self.key().as_ptr(), key.as_ptr(), key_len) }
-    }
-
-    #[inline]
-    pub(super) fn value(self) -> ValueRef<'e> {
-        let shape = self.shape();
-        // SAFETY: the shape is that of the block, whose value was written as its kind says; a blob is aligned.
-        unsafe {
-            let at = self.block.add(shape.value_at);
-            match self.flags & KIND {
-                INT => ValueRef::Int(read_int(at, shape.width)),
-                BYTES => ValueRef::Bytes(slice::from_raw_parts(at, shape.width)),
-                RAW => ValueRef::Raw(slice::from_raw_parts(at, shape.width)),
-                _ => ValueRef::Blob(&*at.cast::<Blob>()),
-            }
-        }
-    }
-
-    #[inline]
-    pub(super) fn deadline(self) -> Option<Millis> {
-        if self.flags & DEADLINE == 0 {
-            return None;
-        }
-        let at = self.shape().deadline_at;
-        // SAFETY: a volatile entry's block has the deadline there.
-        unsafe { Some(read_deadline(self.block.add(at), self.flags)) }
-    }
-
-    /// Bytes of the entry's block.
-    pub(super) fn block_bytes(self) -> usize {
-        self.shape().size
-    }
-
-    #[inline(always)]
-    fn shape(self) -> Shape {
-        // SAFETY: the lengths lie within the block.
-        unsafe {
-            let (key_len, key_bytes) = read_varint(self.block.add(ACCESS_BYTES));
-            let width = if self.flags & KIND == BLOB {
-                size_of::<Blob>()
-            } else {
-                read_varint(self.block.add(ACCESS_BYTES + key_bytes)).0
-            };
-            Shape::new(self.flags & !ARMED, key_len, width)
-        }
-    }
-}
 
 /// Owner of an entry's block, or empty. All zero bits are an empty slot.
 #[repr(transparent)]
@@ -269,7 +95,8 @@ impl Slot {
     #[inline]
     pub(super) fn entry(&self) -> EntryRef<'_> {
         debug_assert!(!self.is_empty());
-        EntryRef { block: self.block(), flags: self.flags(), life: PhantomData }
+        // SAFETY: a slot that is not empty owns a block with an entry, which changes only while the slot is borrowed mutably.
+        unsafe { EntryRef::new(self.block(), self.flags()) }
     }
 
     /// Starts fetching the entry into the cache.
@@ -555,187 +382,6 @@ pub(super) fn prefetch<T>(at: *const T) {
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let _ = at;
-}
-
-/// Whether two strings of the same length are equal. Keys are short: a call of `memcmp` takes longer than this.
-///
-/// # Safety
-/// `len` bytes are readable at both addresses.
-#[inline]
-unsafe fn same_bytes(a: *const u8, b: *const u8, len: usize) -> bool {
-    // SAFETY: the caller says so; every read ends at `len` at most.
-    unsafe {
-        let word = |at: *const u8, from: usize| at.add(from).cast::<u64>().read_unaligned();
-        let half = |at: *const u8, from: usize| at.add(from).cast::<u32>().read_unaligned();
-        match len {
-            0 => true,
-            1..4 => {
-                (a.read(), a.add(len / 2).read(), a.add(len - 1).read())
-                    == (b.read(), b.add(len / 2).read(), b.add(len - 1).read())
-            }
-            4..8 => half(a, 0) == half(b, 0) && half(a, len - 4) == half(b, len - 4),
-            8..=32 => {
-                let mut from = 0;
-                while from + 8 < len {
-                    if word(a, from) != word(b, from) {
-                        return false;
-                    }
-                    from += 8;
-                }
-                word(a, len - 8) == word(b, len - 8)
-            }
-            _ => slice::from_raw_parts(a, len) == slice::from_raw_parts(b, len),
-        }
-    }
-}
-
-#[inline]
-fn deadline_flags(deadline: Option<Millis>) -> u8 {
-    match deadline {
-        None => 0,
-        Some(at) if at.0.max(0) as u64 <= NARROW_DEADLINE_MAX => DEADLINE,
-        Some(_) => DEADLINE | WIDE,
-    }
-}
-
-#[inline]
-fn deadline_bytes(flags: u8) -> usize {
-    match flags & (DEADLINE | WIDE) {
-        0 => 0,
-        DEADLINE => 6,
-        _ => 8,
-    }
-}
-
-/// # Safety
-/// A deadline of the width that the flags say is stored there.
-#[inline]
-unsafe fn read_deadline(at: *const u8, flags: u8) -> Millis {
-    let mut bytes = [0; 8];
-    // SAFETY: the caller says so.
-    unsafe { ptr::copy_nonoverlapping(at, bytes.as_mut_ptr(), deadline_bytes(flags)) };
-    Millis(i64::from_le_bytes(bytes))
-}
-
-/// # Safety
-/// As many bytes are writable as the flags say.
-#[inline]
-unsafe fn write_deadline(at: *mut u8, deadline: Millis, flags: u8) {
-    let bytes = deadline.0.max(0).to_le_bytes();
-    // SAFETY: the caller says so.
-    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at, deadline_bytes(flags)) };
-}
-
-/// # Safety
-/// `width` bytes are writable, at most 8.
-#[inline]
-unsafe fn write_int(at: *mut u8, value: i64, width: usize) {
-    // SAFETY: the caller says so.
-    unsafe { ptr::copy_nonoverlapping(value.to_le_bytes().as_ptr(), at, width) };
-}
-
-/// Writes the lengths and the deadline.
-///
-/// # Safety
-/// The block has the shape's size.
-#[inline]
-unsafe fn write_head(block: *mut u8, shape: &Shape, deadline: Option<Millis>) {
-    // SAFETY: lengths and deadline lie before the key.
-    unsafe {
-        let after = write_varint(block.add(ACCESS_BYTES), shape.key_len);
-        if shape.flags & KIND != BLOB {
-            write_varint(after, shape.width);
-        }
-        if let Some(deadline) = deadline {
-            write_deadline(block.add(shape.deadline_at), deadline, shape.flags);
-        }
-    }
-}
-
-/// # Safety
-/// The block has the shape, which was made for this content and borrows nothing from the block.
-#[inline]
-unsafe fn write_value(block: *mut u8, shape: &Shape, content: Content<'_>) {
-    // SAFETY: the value's place lies within the block, and a blob's is aligned.
-    unsafe {
-        let at = block.add(shape.value_at);
-        match content {
-            Content::Int(value) => write_int(at, value, shape.width),
-            Content::Bytes(bytes) | Content::Raw(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()),
-            Content::Blob(blob) => at.cast::<Blob>().write(blob),
-        }
-    }
-}
-
-/// Bytes of two's complement that hold the integer; 0 for 0.
-fn int_width(value: i64) -> usize {
-    if value == 0 {
-        return 0;
-    }
-    let significant = 65 - (value ^ (value >> 63)).leading_zeros() as usize;
-    significant.div_ceil(8)
-}
-
-/// # Safety
-/// `width` bytes are readable, at most 8.
-#[inline]
-unsafe fn read_int(at: *const u8, width: usize) -> i64 {
-    let mut bytes = [0; 8];
-    // SAFETY: the caller says so.
-    unsafe { ptr::copy_nonoverlapping(at, bytes.as_mut_ptr(), width) };
-    let unused = 64 - 8 * width as u32;
-    if unused == 64 {
-        return 0;
-    }
-    i64::from_le_bytes(bytes) << unused >> unused
-}
-
-#[inline]
-fn varint_len(value: usize) -> usize {
-    if value < 0x80 { 1 } else { (usize::BITS - value.leading_zeros()).div_ceil(7) as usize }
-}
-
-/// Returns where it ends.
-///
-/// # Safety
-/// `varint_len(value)` bytes are writable.
-#[inline]
-unsafe fn write_varint(at: *mut u8, value: usize) -> *mut u8 {
-    let (mut at, mut rest) = (at, value);
-    // SAFETY: one byte for each seven bits.
-    unsafe {
-        while rest >= 0x80 {
-            at.write(rest as u8 | 0x80);
-            at = at.add(1);
-            rest >>= 7;
-        }
-        at.write(rest as u8);
-        at.add(1)
-    }
-}
-
-/// Returns the value and its length in bytes.
-///
-/// # Safety
-/// A varint is stored there.
-#[inline]
-unsafe fn read_varint(at: *const u8) -> (usize, usize) {
-    // SAFETY: a varint ends with the first byte below 0x80.
-    unsafe {
-        let first = at.read();
-        if first < 0x80 {
-            return (usize::from(first), 1);
-        }
-        let (mut value, mut len) = (usize::from(first & 0x7F), 1);
-        loop {
-            let byte = at.add(len).read();
-            value |= usize::from(byte & 0x7F) << (7 * len);
-            len += 1;
-            if byte < 0x80 {
-                return (value, len);
-            }
-        }
-    }
 }
 
 /// The text of a value as APPEND and SETRANGE extend it.

@@ -114,7 +114,7 @@ impl Shard {
         slack_left.resize(self.tables.len(), 0);
         let db = self.tables.iter().zip(slack_left).position(|(table, left)| {
             let slack = table.slack_bytes();
-            // What the last walk could not free is no reason for another one, until it becomes less.
+            // What the last pass could not free is no reason for another one, until it becomes less.
             *left = slack.min(*left);
             slack > *left + SLACK_BYTES_MIN.max(table.bytes() / 4)
         })?;
@@ -126,7 +126,12 @@ impl Shard {
         let table = &mut self.tables[packing.db];
         match packing.stage {
             Stage::Mark if table.mark_sparse() => {}
-            Stage::Mark => packing.stage = Stage::MoveSegments,
+            Stage::Mark if table.has_marks() => packing.stage = Stage::MoveSegments,
+            Stage::Mark => {
+                // What is free by now cannot be had together.
+                self.housekeeping.slack_left[packing.db] = table.slack_bytes();
+                self.housekeeping.packing = None;
+            }
             Stage::MoveSegments if table.move_segments() => {}
             Stage::MoveSegments => packing.stage = Stage::Move(0),
             Stage::Move(hash) => match table.move_entries(hash) {
@@ -134,10 +139,8 @@ impl Shard {
                 next => packing.stage = Stage::Move(next),
             },
             Stage::Unmark if table.unmark() => {}
-            Stage::Unmark => {
-                self.housekeeping.slack_left[packing.db] = table.slack_bytes();
-                self.housekeeping.packing = None;
-            }
+            // Chunks that became free may make whole regions worth emptying: perhaps once more.
+            Stage::Unmark => self.housekeeping.packing = None,
         }
         true
     }

@@ -10,7 +10,8 @@ use pinyon_base::{Blob, DbIndex, Millis, parse_i64};
 use pinyon_resp::Args;
 
 use super::access::{self, AccessWord};
-use super::entry::{Content, INLINE_VALUE_MAX, copy_text};
+use super::block::{Content, INLINE_VALUE_MAX};
+use super::entry::copy_text;
 use super::expiry::ExpiryWheel;
 use super::graveyard::Graveyard;
 use super::table::{Found, Table};

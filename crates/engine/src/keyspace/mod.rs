@@ -5,10 +5,12 @@
 //! turn; randomness comes from the seed in [`ShardConfig`].
 //!
 //! From the outside in: `shard` and `keyspace` know time, policies and the wheel; `table` keeps one database's entries by
-//! key, with `scan` walking it; `directory` and `segment` are its two levels; `entry` is one key with its value, in a block
-//! from `slab`. What is freed later goes through `graveyard`, and `housekeeping` does that and other deferred work in slices.
+//! key, with `scan` walking it; `directory` and `segment` are its two levels; `entry` is one key with its value, in a `block`
+//! from a `slab`, which has its memory from `region`. What is freed later goes through `graveyard`, and `housekeeping` does
+//! that and other deferred work in slices.
 
 pub mod access;
+mod block;
 mod directory;
 mod entry;
 pub mod evict;
@@ -17,6 +19,7 @@ mod graveyard;
 mod housekeeping;
 #[allow(clippy::module_inception)]
 mod keyspace;
+mod region;
 mod scan;
 mod segment;
 mod shard;
@@ -27,7 +30,7 @@ mod table;
 mod tests;
 mod value;
 
-pub use entry::INLINE_VALUE_MAX;
+pub use block::INLINE_VALUE_MAX;
 pub use evict::EvictionPolicy;
 pub use keyspace::Keyspace;
 pub use shard::{Evicted, Shard, ShardConfig};

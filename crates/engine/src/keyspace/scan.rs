@@ -18,8 +18,9 @@
 //! split or merged meanwhile. Any number is a valid cursor.
 
 use super::access::Rng;
+use super::block::EntryRef;
 use super::directory::DEPTH_MAX;
-use super::entry::{EntryRef, Slot};
+use super::entry::Slot;
 use super::segment::{LANES, Segment, first_of_home};
 use super::table::Table;
 

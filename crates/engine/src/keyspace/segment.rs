@@ -20,7 +20,8 @@
 use std::mem;
 use std::ptr;
 
-use super::entry::{EntryRef, Slot, prefetch};
+use super::block::EntryRef;
+use super::entry::{Slot, prefetch};
 use super::slab::{SEGMENT_BYTES, Slab};
 
 /// Slots in a bucket.
@@ -406,6 +407,31 @@ impl Segment {
                 line.slots[lane].prefetch();
                 return;
             }
+        }
+    }
+
+    /// Panics unless every entry is where a lookup finds it and the counts are right.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let buckets = self.buckets.len();
+        let mut reach = vec![0; buckets];
+        let (mut len, mut volatile) = (0, 0);
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            let used = bucket.used_lanes();
+            for (lane, slot) in bucket.slots.iter().enumerate() {
+                assert_eq!(used >> (8 * lane + 7) & 1 == 0, slot.is_empty());
+            }
+            for (_, hash, slot) in bucket.entries() {
+                let home = hash.home(buckets);
+                reach[home] = self.steps(home, at).max(reach[home]);
+                len += 1;
+                volatile += usize::from(slot.is_volatile());
+            }
+        }
+        assert_eq!((len, volatile), (self.len(), self.volatile()));
+        assert!(len <= len_max(buckets));
+        for (bucket, reach) in self.buckets.iter().zip(reach) {
+            assert_eq!(bucket.reach(), reach.min(REACH_ALL));
         }
     }
 

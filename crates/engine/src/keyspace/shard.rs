@@ -3,7 +3,7 @@
 use pinyon_base::{Blob, DbIndex, Millis};
 
 use super::access::{self, AccessPolicy, AccessWord, Rng};
-use super::entry::EntryRef;
+use super::block::EntryRef;
 use super::evict::{EvictionPool, Sample};
 use super::expiry::{Due, ExpiryWheel, Fired};
 use super::graveyard::Graveyard;

@@ -5,10 +5,9 @@
 //! is all it takes, and the table can move what lies in them.
 //!
 //! ```text
-//!  region  6 chunks at first, then more, up to 62 (2 MiB less 64 KiB); given back when all its chunks are free, but for one
-//!    chunk   32 KiB, aligned to its size, so that a block's address gives its chunk; one size class
-//!      header  64 bytes │ block │ block │ … │ never used yet
-//!                         │ a free block holds the number of the next free one in its first two bytes
+//!  chunk  32 KiB from a region, aligned to its size, so that a block's address gives its chunk; one size class
+//!    header  64 bytes │ block │ block │ … │ never used yet
+//!                       │ a free block holds the number of the next free one in its first two bytes
 //! ```
 //!
 //! - *Entries*: a free list in each chunk. When deletions have left holes everywhere, [`Slab::mark_sparse`] chooses chunks to
@@ -23,14 +22,9 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr;
 
-const CHUNK_BYTES: usize = 32 << 10;
+use super::region::{self, CHUNK_BYTES, Region, Regions, TAIL_BYTES, used_chunks};
+
 const HEADER_BYTES: usize = size_of::<Chunk>();
-/// Chunks in the first region, the second and so on.
-const REGION_CHUNKS: [usize; 4] = [6, 14, 30, 62];
-/// What a region is short of whole chunks; every chunk leaves as much unused at its end. mimalloc puts 64 KiB before a region
-/// and eight bytes behind it and rounds up to 64 KiB. So the sum is a power of two, and regions are packed without gaps, which
-/// matters where huge pages make every gap resident.
-const TAIL_BYTES: usize = 64;
 const BLOCKS_BYTES: usize = CHUNK_BYTES - HEADER_BYTES - TAIL_BYTES;
 
 /// Blocks for entries are multiples of this, and aligned to it.
@@ -66,25 +60,6 @@ const NO_BLOCK: u16 = u16::MAX;
 
 const _: () = assert!(size_of::<Chunk>() == 64 && CLASSES <= 256);
 
-struct Region {
-    memory: *mut u8,
-    bytes: usize,
-    /// The first chunk.
-    base: *mut u8,
-    chunks: u16,
-    free_chunks: u16,
-    /// A bit for each free chunk.
-    free: u64,
-    /// To be emptied: it is not in `open`, and no chunk of it is handed out.
-    marked: bool,
-    /// Neighbours among all regions.
-    prev: *mut Region,
-    next: *mut Region,
-    /// Neighbours among the regions with a free chunk.
-    open_prev: *mut Region,
-    open_next: *mut Region,
-}
-
 /// What a size class has.
 #[derive(Clone, Copy)]
 struct Class {
@@ -99,16 +74,9 @@ struct Class {
 /// See the file's head.
 pub(super) struct Slab {
     classes: [Class; CLASSES],
-    regions: *mut Region,
-    open: *mut Region,
-    /// The region that `mark_sparse` looks at next.
-    marking: *mut Region,
-    region_count: usize,
-    empty_regions: usize,
-    /// Chunks that are free, and those of marked regions that are used.
-    free_chunks: usize,
-    leaving_chunks: usize,
-    reserved_bytes: usize,
+    regions: Regions,
+    /// Marked chunks.
+    marked: usize,
     used_bytes: usize,
     big_bytes: usize,
 }
@@ -116,19 +84,7 @@ pub(super) struct Slab {
 impl Slab {
     pub(super) const fn new() -> Slab {
         let class = Class { first: ptr::null_mut(), free_blocks: 0, leaving_blocks: 0 };
-        Slab {
-            classes: [class; CLASSES],
-            regions: ptr::null_mut(),
-            open: ptr::null_mut(),
-            marking: ptr::null_mut(),
-            region_count: 0,
-            empty_regions: 0,
-            free_chunks: 0,
-            leaving_chunks: 0,
-            reserved_bytes: 0,
-            used_bytes: 0,
-            big_bytes: 0,
-        }
+        Slab { classes: [class; CLASSES], regions: Regions::new(), marked: 0, used_bytes: 0, big_bytes: 0 }
     }
 
     /// Bytes in blocks handed out.
@@ -138,7 +94,7 @@ impl Slab {
 
     /// Bytes taken from the global allocator.
     pub(super) fn reserved_bytes(&self) -> usize {
-        self.reserved_bytes + self.big_bytes
+        self.regions.bytes() + self.big_bytes
     }
 
     /// A block of `size` bytes for an entry, a multiple of 8 above 0, aligned to 8; its contents are undefined.
@@ -201,7 +157,7 @@ impl Slab {
             }
             if (*top).used == 0 {
                 self.unlist(top);
-                self.release_chunk(top);
+                self.regions.give_chunk(top.cast(), (*top).region);
             }
             moves.then_some(last)
         }
@@ -213,37 +169,34 @@ impl Slab {
     /// # Safety
     /// Nothing refers to segments by anything that `on_moved` (new address, `index` of its size) does not correct.
     pub(super) unsafe fn move_segments(&mut self, mut on_moved: impl FnMut(*mut u8, usize)) -> bool {
-        let region = if self.marking.is_null() { self.regions } else { self.marking };
-        if region.is_null() {
-            return false;
-        }
-        // SAFETY: regions in the list are live, as are the used chunks in them and their neighbours.
+        let Some(region) = self.regions.here() else { return false };
+        // SAFETY: the walk's region is live, as are the used chunks in it and their neighbours.
         unsafe {
-            if (*region).marked
-                && let Some(chunk) = used_chunks(region).find(|chunk| usize::from((**chunk).class) >= ENTRY_CLASSES)
-            {
-                let class = usize::from((*chunk).class);
-                let new = self.add_chunk(class);
-                let new_region = (*new).region;
-                ptr::copy_nonoverlapping(chunk.cast::<u8>(), new.cast::<u8>(), CHUNK_BYTES - TAIL_BYTES);
-                (*new).region = new_region;
-                match (*new).prev.as_mut() {
-                    Some(above) => above.next = new,
-                    None => self.classes[class].first = new,
-                }
-                if let Some(below) = (*new).next.as_mut() {
-                    below.prev = new;
-                }
-                self.marking = region;
-                self.release_chunk(chunk);
-                for number in 0..(*new).used {
-                    on_moved(block_at(new, number), class - ENTRY_CLASSES);
-                }
-                return true;
+            let mut chunks = used_chunks(region).map(|chunk| chunk.cast::<Chunk>());
+            let holds_segments = |chunk: &*mut Chunk| usize::from((**chunk).class) >= ENTRY_CLASSES;
+            if !region::is_marked(region) {
+                return self.regions.go_on_from(region);
             }
-            self.marking = (*region).next;
+            let Some(chunk) = chunks.find(holds_segments) else { return self.regions.go_on_from(region) };
+            let class = usize::from((*chunk).class);
+            let new = self.add_chunk(class);
+            let new_region = (*new).region;
+            ptr::copy_nonoverlapping(chunk.cast::<u8>(), new.cast::<u8>(), CHUNK_BYTES - TAIL_BYTES);
+            (*new).region = new_region;
+            match (*new).prev.as_mut() {
+                Some(above) => above.next = new,
+                None => self.classes[class].first = new,
+            }
+            if let Some(below) = (*new).next.as_mut() {
+                below.prev = new;
+            }
+            for number in 0..(*new).used {
+                on_moved(block_at(new, number), class - ENTRY_CLASSES);
+            }
+            // The walk stays at this region, or goes on if this was all that it held.
+            self.regions.give_chunk(chunk.cast(), region);
+            self.regions.is_walking()
         }
-        !self.marking.is_null()
     }
 
     /// Whether the block lies in a chunk that is to be emptied.
@@ -260,48 +213,33 @@ impl Slab {
     /// with many free chunks; but no more than what is in them finds room elsewhere. Blocks in them should then be replaced by new
     /// ones. False: all regions were looked at, and the next call begins anew.
     pub(super) fn mark_sparse(&mut self) -> bool {
-        let region = if self.marking.is_null() { self.regions } else { self.marking };
-        if region.is_null() {
-            return false;
-        }
-        // SAFETY: regions in the list are live, and `release_region` keeps `marking` so.
+        let Some(region) = self.regions.here() else { return false };
+        // SAFETY: the walk's region is live, as are the used chunks in it.
         unsafe {
-            self.marking = (*region).next;
-            let used = (*region).chunks - (*region).free_chunks;
-            let elsewhere = self.free_chunks - usize::from((*region).free_chunks);
-            if !(*region).marked
-                && used > 0
-                && used < (*region).chunks / 2
-                && self.leaving_chunks + usize::from(used) <= elsewhere
-            {
-                self.mark_region(region);
-            }
+            self.regions.mark_if_sparse(region);
+            let always = region::is_marked(region);
             for chunk in used_chunks(region) {
-                self.mark_chunk_if(chunk, (*region).marked);
+                self.mark_chunk_if(chunk.cast(), always);
             }
         }
-        !self.marking.is_null()
+        self.regions.go_on_from(region)
+    }
+
+    /// Whether anything is to be emptied.
+    pub(super) fn has_marks(&self) -> bool {
+        self.marked + self.regions.marked() > 0
     }
 
     /// Takes the marks off one more region's chunks. False: all regions were looked at, and the next call begins anew.
     pub(super) fn unmark(&mut self) -> bool {
-        let region = if self.marking.is_null() { self.regions } else { self.marking };
-        if region.is_null() {
-            return false;
-        }
-        // SAFETY: as in `mark_sparse`; chunks that are marked are in no list.
+        let Some(region) = self.regions.here() else { return false };
+        // SAFETY: the walk's region is live, as are the used chunks in it; marked chunks are in no list.
         unsafe {
-            self.marking = (*region).next;
-            if (*region).marked {
-                (*region).marked = false;
-                self.free_chunks += usize::from((*region).free_chunks);
-                self.leaving_chunks -= usize::from((*region).chunks - (*region).free_chunks);
-                if (*region).free_chunks > 0 {
-                    self.reopen(region);
-                }
-            }
-            for chunk in used_chunks(region).filter(|chunk| (**chunk).marked) {
+            self.regions.unmark(region);
+            let chunks = used_chunks(region).map(|chunk| chunk.cast::<Chunk>());
+            for chunk in chunks.filter(|chunk| (**chunk).marked) {
                 (*chunk).marked = false;
+                self.marked -= 1;
                 let class = &mut self.classes[usize::from((*chunk).class)];
                 class.free_blocks += usize::from((*chunk).capacity - (*chunk).used);
                 class.leaving_blocks -= usize::from((*chunk).used);
@@ -310,7 +248,7 @@ impl Slab {
                 }
             }
         }
-        !self.marking.is_null()
+        self.regions.go_on_from(region)
     }
 
     /// Gives regions back to the global allocator, at most `count`. True: more are left.
@@ -321,16 +259,9 @@ impl Slab {
         for class in &mut self.classes {
             class.first = ptr::null_mut();
         }
-        self.open = ptr::null_mut();
         self.used_bytes = self.big_bytes;
-        for _ in 0..count {
-            if self.regions.is_null() {
-                break;
-            }
-            // SAFETY: regions in the list are live, and the caller says that their blocks are not in use.
-            unsafe { self.release_region(self.regions) };
-        }
-        !self.regions.is_null()
+        // SAFETY: the caller says so.
+        unsafe { self.regions.give_back(count) }
     }
 
     #[inline]
@@ -382,7 +313,8 @@ impl Slab {
             if (*chunk).marked {
                 self.classes[class].leaving_blocks -= 1;
                 if (*chunk).used == 0 {
-                    self.release_chunk(chunk);
+                    self.marked -= 1;
+                    self.regions.give_chunk(chunk.cast(), (*chunk).region);
                 }
                 return;
             }
@@ -392,7 +324,7 @@ impl Slab {
                     self.unlist(chunk);
                 }
                 self.classes[class].free_blocks -= usize::from((*chunk).capacity);
-                self.release_chunk(chunk);
+                self.regions.give_chunk(chunk.cast(), (*chunk).region);
             } else if was_full {
                 self.list(chunk);
             }
@@ -413,147 +345,25 @@ impl Slab {
     /// A chunk for blocks of that class, in no list.
     #[cold]
     fn add_chunk(&mut self, class: usize) -> *mut Chunk {
-        if self.open.is_null() {
-            self.add_region();
-        }
-        let region = self.open;
-        // SAFETY: regions in `open` are live and have a free chunk; the chunk at a free bit is within the region and unused.
+        let (chunk, region) = self.regions.take_chunk();
+        let chunk = chunk.cast::<Chunk>();
+        let block_bytes = if class < ENTRY_CLASSES { class * BLOCK_UNIT } else { SEGMENT_BYTES[class - ENTRY_CLASSES] };
+        // SAFETY: a chunk begins with its header, and nothing refers to this one yet.
         unsafe {
-            let index = (*region).free.trailing_zeros() as usize;
-            if (*region).free_chunks == (*region).chunks {
-                self.empty_regions -= 1;
-            }
-            (*region).free &= (*region).free - 1;
-            (*region).free_chunks -= 1;
-            self.free_chunks -= 1;
-            if (*region).free_chunks == 0 {
-                self.close(region);
-            }
-            let chunk = (*region).base.add(index * CHUNK_BYTES).cast::<Chunk>();
-            let block_bytes =
-                if class < ENTRY_CLASSES { class * BLOCK_UNIT } else { SEGMENT_BYTES[class - ENTRY_CLASSES] };
-            let capacity = BLOCKS_BYTES / block_bytes;
             chunk.write(Chunk {
                 prev: ptr::null_mut(),
                 next: ptr::null_mut(),
                 region,
                 block_bytes: block_bytes as u16,
-                capacity: capacity as u16,
+                capacity: (BLOCKS_BYTES / block_bytes) as u16,
                 used: 0,
                 untouched: 0,
                 free: NO_BLOCK,
                 class: class as u8,
                 marked: false,
             });
-            chunk
         }
-    }
-
-    /// # Safety
-    /// The chunk is live, in no list, and none of its blocks is used.
-    #[cold]
-    unsafe fn release_chunk(&mut self, chunk: *mut Chunk) {
-        // SAFETY: a chunk's region is live.
-        unsafe {
-            let region = (*chunk).region;
-            let index = (chunk.addr() - (*region).base.addr()) / CHUNK_BYTES;
-            (*region).free |= 1 << index;
-            (*region).free_chunks += 1;
-            let empty = (*region).free_chunks == (*region).chunks;
-            if (*region).marked {
-                self.leaving_chunks -= 1;
-                if empty {
-                    self.release_region(region);
-                }
-                return;
-            }
-            self.free_chunks += 1;
-            if (*region).free_chunks == 1 {
-                self.reopen(region);
-            }
-            if empty {
-                self.empty_regions += 1;
-                if self.empty_regions > 1 {
-                    self.empty_regions -= 1;
-                    self.free_chunks -= usize::from((*region).chunks);
-                    self.close(region);
-                    self.release_region(region);
-                }
-            }
-        }
-    }
-
-    fn add_region(&mut self) {
-        let bytes = REGION_CHUNKS[self.region_count.min(REGION_CHUNKS.len() - 1)] * CHUNK_BYTES - TAIL_BYTES;
-        // Memory of this size mostly comes aligned to 64 KiB. To ask for it would make mimalloc take more and align inside.
-        // SAFETY: the size is not 0.
-        let memory = unsafe { alloc(region_layout(bytes)) };
-        if memory.is_null() {
-            handle_alloc_error(region_layout(bytes));
-        }
-        let before = memory.addr().next_multiple_of(CHUNK_BYTES) - memory.addr();
-        let chunks = (bytes - before + TAIL_BYTES) / CHUNK_BYTES;
-        // SAFETY: less than a chunk is left out, and there are several.
-        let base = unsafe { memory.add(before) };
-        let region = Box::into_raw(Box::new(Region {
-            memory,
-            bytes,
-            base,
-            chunks: chunks as u16,
-            free_chunks: chunks as u16,
-            free: (1 << chunks) - 1,
-            marked: false,
-            prev: ptr::null_mut(),
-            next: self.regions,
-            open_prev: ptr::null_mut(),
-            open_next: ptr::null_mut(),
-        }));
-        // SAFETY: both regions are live.
-        unsafe {
-            if let Some(next) = self.regions.as_mut() {
-                next.prev = region;
-            }
-            self.regions = region;
-            self.reopen(region);
-        }
-        self.region_count += 1;
-        self.empty_regions += 1;
-        self.free_chunks += chunks;
-        self.reserved_bytes += bytes;
-    }
-
-    /// # Safety
-    /// The region is live, and not in `open` unless that list is not used any more. No block in it is used.
-    unsafe fn release_region(&mut self, region: *mut Region) {
-        // SAFETY: the region and its neighbours are live; it came from a box and its memory from `alloc`.
-        unsafe {
-            if ptr::eq(self.marking, region) {
-                self.marking = (*region).next;
-            }
-            let region = Box::from_raw(region);
-            match region.prev.as_mut() {
-                Some(prev) => prev.next = region.next,
-                None => self.regions = region.next,
-            }
-            if let Some(next) = region.next.as_mut() {
-                next.prev = region.prev;
-            }
-            dealloc(region.memory, region_layout(region.bytes));
-            self.reserved_bytes -= region.bytes;
-        }
-        self.region_count -= 1;
-    }
-
-    /// # Safety
-    /// The region is live, not marked, and used in part.
-    unsafe fn mark_region(&mut self, region: *mut Region) {
-        // SAFETY: the caller says so; a region with free chunks is in `open`.
-        unsafe {
-            (*region).marked = true;
-            self.close(region);
-            self.free_chunks -= usize::from((*region).free_chunks);
-            self.leaving_chunks += usize::from((*region).chunks - (*region).free_chunks);
-        }
+        chunk
     }
 
     /// Marks a chunk if asked to, or if a quarter of it is free and what it holds finds room in others of its class.
@@ -574,38 +384,9 @@ impl Slab {
             class.leaving_blocks += used;
             class.free_blocks -= free;
             (*chunk).marked = true;
+            self.marked += 1;
             if free > 0 {
                 self.unlist(chunk);
-            }
-        }
-    }
-
-    /// # Safety
-    /// The region is live and not in `open`.
-    unsafe fn reopen(&mut self, region: *mut Region) {
-        // SAFETY: the caller says so, and regions in `open` are live.
-        unsafe {
-            (*region).open_prev = ptr::null_mut();
-            (*region).open_next = self.open;
-            if let Some(next) = self.open.as_mut() {
-                next.open_prev = region;
-            }
-        }
-        self.open = region;
-    }
-
-    /// # Safety
-    /// The region is live and in `open`.
-    unsafe fn close(&mut self, region: *mut Region) {
-        // SAFETY: the caller says so, and regions in `open` are live.
-        unsafe {
-            let (prev, next) = ((*region).open_prev, (*region).open_next);
-            match prev.as_mut() {
-                Some(prev) => prev.open_next = next,
-                None => self.open = next,
-            }
-            if let Some(next) = next.as_mut() {
-                next.open_prev = prev;
             }
         }
     }
@@ -664,24 +445,6 @@ unsafe fn block_at(chunk: *mut Chunk, number: u16) -> *mut u8 {
     unsafe { chunk.cast::<u8>().add(HEADER_BYTES + usize::from(number) * usize::from((*chunk).block_bytes)) }
 }
 
-/// The used chunks of a region.
-///
-/// # Safety
-/// The region is live for as long as the iterator is used.
-unsafe fn used_chunks(region: *mut Region) -> impl Iterator<Item = *mut Chunk> {
-    // SAFETY: the caller says so; chunks lie within their region.
-    unsafe {
-        let (base, free) = ((*region).base, (*region).free);
-        (0..usize::from((*region).chunks))
-            .filter(move |index| free >> index & 1 == 0)
-            .map(move |index| base.add(index * CHUNK_BYTES).cast::<Chunk>())
-    }
-}
-
-fn region_layout(bytes: usize) -> Layout {
-    Layout::from_size_align(bytes, BLOCK_UNIT).expect("a few MiB")
-}
-
 fn big_layout(size: usize) -> Layout {
     Layout::from_size_align(size, BLOCK_UNIT).expect("a block is smaller than the address space")
 }
@@ -689,6 +452,7 @@ fn big_layout(size: usize) -> Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspace::region::REGION_BYTES_MAX;
 
     struct Rng(u64);
 
@@ -745,7 +509,7 @@ mod tests {
         }
         live.into_iter().for_each(|block| block.free(&mut slab));
         assert_eq!(slab.used_bytes(), 0);
-        assert!(slab.reserved_bytes() <= REGION_CHUNKS[3] * CHUNK_BYTES, "one spare region at most");
+        assert!(slab.reserved_bytes() <= REGION_BYTES_MAX, "one spare region at most");
     }
 
     #[test]
@@ -753,7 +517,7 @@ mod tests {
         let mut slab = Slab::new();
         let blocks: Vec<Block> = (0..ROUNDS).map(|_| Block::new(&mut slab, 24, 1)).collect();
         assert_eq!(slab.used_bytes(), ROUNDS * 24);
-        assert!(slab.reserved_bytes() < ROUNDS * 24 * 17 / 16 + REGION_CHUNKS[3] * CHUNK_BYTES);
+        assert!(slab.reserved_bytes() < ROUNDS * 24 * 17 / 16 + REGION_BYTES_MAX);
         blocks.into_iter().for_each(|block| block.free(&mut slab));
     }
 
@@ -785,7 +549,7 @@ mod tests {
         }
         assert!(slab.reserved_bytes() < full / 5, "{} of {full} bytes are left", slab.reserved_bytes());
         live.into_iter().for_each(|block| block.free(&mut slab));
-        assert_eq!((slab.used_bytes(), slab.leaving_chunks), (0, 0));
+        assert_eq!((slab.used_bytes(), slab.has_marks()), (0, false));
         assert!(slab.classes.iter().all(|class| class.leaving_blocks == 0));
     }
 

@@ -16,8 +16,9 @@ use std::ptr;
 use pinyon_base::{Blob, Millis};
 
 use super::access::AccessWord;
+use super::block::{Content, EntryRef};
 use super::directory::{Directory, Located};
-use super::entry::{Content, EntryRef, Slot};
+use super::entry::Slot;
 use super::segment::{BUCKET_COUNTS, Hash16, LANES, Place, SegmentPtr, buckets_for, len_max};
 use super::slab::Slab;
 use super::value::{Body, ValueRef};
@@ -218,6 +219,11 @@ impl Table {
         self.slab.mark_sparse()
     }
 
+    /// Whether any chunk was chosen.
+    pub(super) fn has_marks(&self) -> bool {
+        self.slab.has_marks()
+    }
+
     /// Second part: moves segments out of the regions that were chosen, a chunk at a time. False: done.
     pub(super) fn move_segments(&mut self) -> bool {
         let Table { slab, directory, .. } = self;
@@ -243,6 +249,35 @@ impl Table {
     /// Last part: forgets which chunks were chosen. False: done.
     pub(super) fn unmark(&mut self) -> bool {
         self.slab.unmark()
+    }
+
+    /// Panics unless all counts are right and every entry is in the segment of its hash.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let (mut len, mut volatile, mut heavy, mut deadlines, mut blobs, mut used) = (0, 0, 0, 0, 0, 0);
+        self.directory.check(|segment, located| {
+            segment.check();
+            volatile += segment.volatile();
+            used += super::segment::segment_bytes(segment.bucket_count());
+            for home in 0..segment.bucket_count() {
+                for (bits, slot) in segment.of_home(home) {
+                    let entry = slot.entry();
+                    let hash = self.hasher.hash(entry.key());
+                    let found = self.directory.locate(hash).expect("it has a segment");
+                    assert_eq!(found.segment.address(), located.segment.address());
+                    assert_eq!(bits, Hash16::of(hash));
+                    len += 1;
+                    heavy += usize::from(slot.is_heavy());
+                    deadlines += entry.deadline().map_or(0, |at| i128::from(at.0));
+                    used += entry.block_bytes();
+                    if let ValueRef::Blob(blob) = entry.value() {
+                        blobs += blob.capacity();
+                    }
+                }
+            }
+        });
+        assert_eq!((len, volatile, heavy), (self.len, self.volatile, self.heavy));
+        assert_eq!((deadlines, blobs, used), (self.deadline_sum, self.blob_bytes, self.slab.used_bytes()));
     }
 
     /// The segment for one more entry with this hash.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use pinyon_runtime::{
     App, ConnId, CoreId, Io, IoStats, ListenSpec, Next, PeerInfo, PeerKind, RuntimeConfig, RuntimeError, UnixListen,
-    bind, run,
+    bind, host, run,
 };
 
 /// What the program does with a connection, by the listener it came from.
@@ -196,6 +196,7 @@ pub struct Running {
 /// Starts the echo program with `cfg`; each mode has a listener on `host`.
 pub fn start(mut cfg: RuntimeConfig, host: &str, unix: Option<PathBuf>) -> Running {
     cfg.signals = false;
+    host::raise_open_files(16_384);
     let addr: SocketAddr = host.parse().unwrap();
     let spec = ListenSpec {
         tcp: vec![addr; MODES.len()],

@@ -306,9 +306,9 @@ fn write_arguments(out: &mut Writer<'_>, args: &[Arg]) {
 
 pub fn list(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let args = call.args;
-    let all = registry().top_level();
     let names: Vec<&str> = match args.len() {
-        2 => all.map(|id| registry().full_name(id)).collect(),
+        // Subcommands too.
+        2 => registry().all().map(|id| registry().full_name(id)).collect(),
         5 if args.get(2).eq_ignore_ascii_case(b"filterby") => {
             let value = args.get(4);
             let kind = args.get(3).to_ascii_lowercase();

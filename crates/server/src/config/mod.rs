@@ -84,12 +84,10 @@ config! {
     logfile: Option<PathBuf> = None,
     always_show_logo: bool = false,
     crash_log_enabled: bool = false,
-    hide_user_data_from_log: bool = false,
 
     requirepass: String = String::new(),
     enable_protected_configs: Allow = Allow::No,
     enable_debug_command: Allow = Allow::No,
-    enable_module_command: Allow = Allow::No,
 
     /// Bytes; 0 = no limit.
     maxmemory: u64 = 0,
@@ -100,15 +98,9 @@ config! {
     lfu_log_factor: u32 = 0,
     /// Minutes.
     lfu_decay_time: u32 = 0,
-    lazyfree_lazy_eviction: bool = false,
-    lazyfree_lazy_expire: bool = false,
-    lazyfree_lazy_server_del: bool = false,
-    lazyfree_lazy_user_del: bool = false,
     lazyfree_lazy_user_flush: bool = false,
-    active_expire_effort: u8 = 0,
     /// 1 to 500, whatever was given.
     hz: u32 = 0,
-    dynamic_hz: bool = false,
 
     client_output_buffer_limit: OutputLimits = OutputLimits::default(),
     client_query_buffer_limit: u64 = 0,

@@ -68,7 +68,7 @@ fn deadlines_that_change() {
     let server = start(&[]);
     let mut client = connect(&server);
     for key in ["x1", "x2", "x3", "x4", "x5", "x6"] {
-        assert_eq!(say(&mut client, &format!("SET {key} v PX 30")), "OK");
+        assert_eq!(say(&mut client, &format!("SET {key} v PX 250")), "OK");
     }
     assert_eq!(say(&mut client, "PERSIST x1"), "1");
     assert_eq!(say(&mut client, "EXPIRE x2 1000"), "1");

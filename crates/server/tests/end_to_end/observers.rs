@@ -1,5 +1,8 @@
 //! MONITOR, SLOWLOG and LATENCY over the cores.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
 use pinyon_testkit::Client;
 
 use super::{connect, eventually, info, say, short, start};
@@ -124,7 +127,7 @@ fn slowlog() {
 fn debug_sleep_is_slow() {
     let server = start(&["--enable-debug-command", "yes", "--latency-monitor-threshold", "10"]);
     let mut client = connect(&server);
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     assert_eq!(say(&mut client, "DEBUG SLEEP 0.05"), "OK");
     assert!(begin.elapsed().as_millis() >= 50);
     assert_eq!(say(&mut client, "SLOWLOG LEN"), "1");
@@ -138,6 +141,38 @@ fn debug_sleep_is_slow() {
     assert!(say(&mut client, "LATENCY GRAPH command").starts_with("command - high "));
     assert_eq!(say(&mut client, "LATENCY RESET"), "1");
     assert_eq!(say(&mut client, "LATENCY LATEST"), "[]");
+}
+
+/// It stops every core, not only that of the connection.
+#[test]
+fn debug_sleep_stops_all_cores() {
+    let server = start(&["--enable-debug-command", "yes"]);
+    let mut sleeper = connect(&server);
+    let mut others: Vec<Client> = (0..6).map(|_| connect(&server)).collect();
+    let awake = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let waits: Vec<_> = others
+            .iter_mut()
+            .map(|client| {
+                let awake = &awake;
+                scope.spawn(move || {
+                    let mut longest = Duration::ZERO;
+                    while !awake.load(Ordering::Relaxed) {
+                        let begin = Instant::now();
+                        assert_eq!(say(client, "PING"), "PONG");
+                        longest = longest.max(begin.elapsed());
+                    }
+                    longest
+                })
+            })
+            .collect();
+        assert_eq!(say(&mut sleeper, "DEBUG SLEEP 0.3"), "OK");
+        awake.store(true, Ordering::Relaxed);
+        for wait in waits {
+            let longest = wait.join().expect("no panic");
+            assert!(longest >= Duration::from_millis(200), "{longest:?}");
+        }
+    });
 }
 
 #[test]

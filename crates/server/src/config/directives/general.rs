@@ -105,7 +105,7 @@ const ROWS: &[Directive] = &[
         "hide-user-data-from-log",
         Kind::Bool,
         "no",
-        field!(hide_user_data_from_log),
+        Kept(Lacking::Logging),
         "Keep keys, values and arguments out of the log.",
     ),
     Directive::new(

@@ -42,7 +42,7 @@ const ROWS: &[Directive] = &[
         "enable-module-command",
         Kind::Choice(ALLOW),
         "no",
-        field!(enable_module_command),
+        Kept(Lacking::Modules),
         "Who may use MODULE.",
     )
     .at_start(),

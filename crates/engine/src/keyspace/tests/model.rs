@@ -1,37 +1,12 @@
-//! The keyspace against a simple model, and its promises one by one.
+//! The keyspace against a map of maps: every operation in random order, with time passing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinyon_base::{Blob, DbIndex, Millis, parse_i64};
 use proptest::prelude::*;
 
-use super::*;
-
-const DB: DbIndex = DbIndex(0);
-
-fn shard() -> Shard {
-    let mut shard = Shard::new(ShardConfig { databases: 4, ..ShardConfig::default() });
-    shard.begin_turn(Millis(1_000_000));
-    shard
-}
-
-fn put(shard: &mut Shard, db: DbIndex, key: &[u8], value: &[u8]) {
-    let mut ks = shard.keyspace(db, false);
-    let key = ks.key_of(key);
-    ks.put(key, NewValue::Text(value), Ttl::Clear);
-}
-
-fn get(shard: &mut Shard, db: DbIndex, key: &[u8]) -> Option<Vec<u8>> {
-    let mut ks = shard.keyspace(db, false);
-    let key = ks.key_of(key);
-    ks.read(key).map(|value| value.to_vec())
-}
-
-fn remove(shard: &mut Shard, db: DbIndex, key: &[u8]) -> bool {
-    let mut ks = shard.keyspace(db, false);
-    let key = ks.key_of(key);
-    ks.remove(key)
-}
+use super::{NOW, put, remove, shard};
+use crate::keyspace::{NewValue, Shard, Ttl};
 
 /// What a database should hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +145,7 @@ impl Model {
 
 fn run(ops: Vec<Op>) {
     let mut shard = shard();
-    let mut model = Model { dbs: vec![BTreeMap::new(); 4], db: 0, now: 1_000_000 };
+    let mut model = Model { dbs: vec![BTreeMap::new(); 4], db: 0, now: NOW.0 };
     for op in ops {
         step(&mut shard, &mut model, op);
     }
@@ -340,6 +315,7 @@ fn check_key(shard: &mut Shard, model: &mut Model, db: usize, key: &[u8]) {
 fn check_all(shard: &mut Shard, model: &mut Model) {
     for db in 0..4 {
         let index = DbIndex(db as u16);
+        shard.tables[db].check();
         assert_eq!(shard.db_len(index), model.dbs[db].len(), "lengths, due keys included");
         let volatile = model.dbs[db].values().filter(|item| item.deadline.is_some()).count();
         assert_eq!(shard.db_volatile_len(index), volatile);
@@ -360,6 +336,10 @@ fn check_all(shard: &mut Shard, model: &mut Model) {
         assert_eq!(shard.random_key(index).is_some(), !live.is_empty());
     }
     while shard.background_slice(100) {}
+    for table in &shard.tables {
+        table.check();
+    }
+    assert_eq!(shard.graveyard.bytes(), 0);
 }
 
 proptest! {
@@ -376,23 +356,4 @@ proptest! {
     fn agrees_with_a_model_on_few_keys(ops in prop::collection::vec(op(5), 1..400)) {
         run(ops);
     }
-}
-
-#[test]
-fn smoke() {
-    let mut shard = shard();
-    let n = 200_000;
-    for i in 0..n {
-        put(&mut shard, DB, format!("key:{i}").as_bytes(), format!("v{i}").as_bytes());
-    }
-    assert_eq!(shard.db_len(DB), n);
-    for i in 0..n {
-        assert_eq!(get(&mut shard, DB, format!("key:{i}").as_bytes()), Some(format!("v{i}").into_bytes()));
-    }
-    println!("{:?}", shard.table_stats(DB));
-    for i in 0..n {
-        assert!(remove(&mut shard, DB, format!("key:{i}").as_bytes()));
-    }
-    println!("{:?}", shard.table_stats(DB));
-    let _ = HashMap::<u8, u8>::new();
 }

@@ -161,7 +161,8 @@ impl Core {
         } else if session.soft_limit_since_us == 0 {
             session.soft_limit_since_us = io.now_us().max(1);
         }
-        let too_long = over_soft && io.now_us() - session.soft_limit_since_us > u64::from(limit.soft_seconds) * 1_000_000;
+        let too_long =
+            over_soft && io.now_us() - session.soft_limit_since_us > u64::from(limit.soft_seconds) * 1_000_000;
         if over_hard || too_long {
             tracing::warn!("Client {} closed: it does not read its output ({unsent} bytes)", session.id);
             self.exec.stats.output_buffer_disconnections += 1;

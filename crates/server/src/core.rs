@@ -37,14 +37,28 @@ pub enum Mail {
     Batch(Box<Batch>),
     Replies(Box<Batch>),
     /// A piece of work; comes back as `Result`.
-    Work { gather: u32, part: u32, work: Work },
-    Result { gather: u32, part: u32, result: Box<dyn Any + Send> },
+    Work {
+        gather: u32,
+        part: u32,
+        work: Work,
+    },
+    Result {
+        gather: u32,
+        part: u32,
+        result: Box<dyn Any + Send>,
+    },
     /// A piece of work too big for one go; comes back as `Result`.
-    Slices { gather: u32, part: u32, slice: Slice },
+    Slices {
+        gather: u32,
+        part: u32,
+        slice: Slice,
+    },
     /// A command of a client of the receiving core ran slowly on the sending one.
     Slow(Box<SlowEntry>),
     /// Memory is above the limit: free this share of what was written, or of what is too much.
-    MakeRoom { bytes: u64 },
+    MakeRoom {
+        bytes: u64,
+    },
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -64,6 +78,8 @@ pub struct Core {
     pub gates: Gates,
     pub gathers: Slab<Gather>,
     pub joins: Slab<Join>,
+    // Boxed because they move to sessions and back as pointers.
+    #[allow(clippy::vec_box)]
     pub slots_pool: Vec<Box<Slots>>,
     /// Batches and works sent to other cores and not yet answered.
     pub expecting: usize,
@@ -84,6 +100,8 @@ pub struct Core {
     pub turn: u64,
     /// The batch being filled for each core.
     pub(crate) open_batches: Vec<Option<Box<Batch>>>,
+    // Boxed because they travel between cores as pointers.
+    #[allow(clippy::vec_box)]
     pub(crate) spare_batches: Vec<Box<Batch>>,
     /// Sessions with input that may run, to be taken up at the end of the turn.
     pub(crate) ready: Vec<ConnId>,

@@ -30,7 +30,9 @@ pub struct Cron {
 impl Cron {
     /// A session has come: plan to look after it if the configuration asks for that.
     pub fn wake(&mut self, settings: &Settings) {
-        if self.tend_at_us == 0 && (settings.timeout_ms != 0 || settings.output_limited || settings.maxmemory_clients != 0) {
+        if self.tend_at_us == 0
+            && (settings.timeout_ms != 0 || settings.output_limited || settings.maxmemory_clients != 0)
+        {
             self.tend_at_us = 1;
         }
     }

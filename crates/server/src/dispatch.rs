@@ -10,10 +10,10 @@
 //! ```
 
 use pinyon_base::{shard_of, slot_of};
-use pinyon_engine::{CommandError, until_nul};
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Command, Flags, Handler};
+use pinyon_engine::{CommandError, until_nul};
 use pinyon_resp::{Args, Limits, Parse, Parser, ProtocolError, Span, Writer};
 use pinyon_runtime::ConnId;
 
@@ -281,7 +281,15 @@ impl Core {
         Ok(())
     }
 
-    fn carry_out(&mut self, io: &mut Io, conn: ConnId, id: CommandId, row: &'static Command, command: &Parsed, args: Args<'_>) {
+    fn carry_out(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        id: CommandId,
+        row: &'static Command,
+        command: &Parsed,
+        args: Args<'_>,
+    ) {
         self.exec.start(io.now_ms());
         let ns = match row.handler {
             Handler::Shard(handler) => {
@@ -443,8 +451,13 @@ enum Outcome {
 enum Stop {
     /// Enough for now.
     Full,
-    Incomplete { need: usize },
-    Inline { consumed: usize, args: Vec<Vec<u8>> },
+    Incomplete {
+        need: usize,
+    },
+    Inline {
+        consumed: usize,
+        args: Vec<Vec<u8>>,
+    },
     Error(ProtocolError),
 }
 

@@ -1,8 +1,8 @@
 //! The server's binary.
 #![forbid(unsafe_code)]
 
-mod client_memory;
 mod cli;
+mod client_memory;
 mod clients;
 mod commands;
 mod config;

@@ -33,10 +33,17 @@ pub struct Join {
 
 /// Who waits for a join.
 enum Target {
-    Slot { conn: ConnId, seq: u32, silent: bool },
+    Slot {
+        conn: ConnId,
+        seq: u32,
+        silent: bool,
+    },
     /// A procedure of several steps goes on with the sum.
-    Then(Box<dyn FnOnce(&mut Core, &mut Io, Result<i64, Output>)>),
+    Then(NextStep),
 }
+
+/// What follows when all parts are home: it gets the sum, or the first error reply.
+type NextStep = Box<dyn FnOnce(&mut Core, &mut Io, Result<i64, Output>)>;
 
 /// How the parts become one reply.
 enum Joining {
@@ -76,7 +83,7 @@ impl Core {
                 let parts = self.by_owner(keys(registry().entry(id), args), args, 1);
                 self.run_parts(io, conn, id, handler, Joining::Sum(0), &parts, args);
             }
-            Spread::Pairs if args.len() % 2 == 0 => {
+            Spread::Pairs if args.len().is_multiple_of(2) => {
                 let name = registry().full_name(id).to_owned();
                 self.reply_error(io, conn, &CommandError::WrongArity(name.into()));
             }
@@ -150,7 +157,9 @@ impl Core {
         }
         let join = self.joins.insert(Join { reply, missing: parts.len() as u32, how, error: None });
         for (number, part) in parts.iter().enumerate() {
-            let Some(session) = self.sessions.get(conn) else { unreachable!("looked at above; nothing closes it here") };
+            let Some(session) = self.sessions.get(conn) else {
+                unreachable!("looked at above; nothing closes it here")
+            };
             let origin = Origin::Part { join, part: number as u32 };
             let hash = self.exec.shard.hash(args.get(part.positions[0]));
             let head = session.head(origin, id, hash);

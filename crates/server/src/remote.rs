@@ -122,10 +122,9 @@ impl Core {
             }
             if let Origin::Slot { conn, .. } = request.origin
                 && last != Some(conn)
+                && let Some(previous) = last.replace(conn)
             {
-                if let Some(previous) = last.replace(conn) {
-                    self.check_output(io, previous);
-                }
+                self.check_output(io, previous);
             }
         }
         if let Some(conn) = last {

@@ -44,10 +44,10 @@ impl Server {
     pub fn bind(mut config: Config, config_file: Option<PathBuf>) -> Result<Server, ServeError> {
         fit_maxclients(&mut config);
         let shards = config.shard_count();
-        let unix = config.unixsocket.clone().map(|path| UnixListen {
-            path,
-            mode: (config.unixsocketperm != 0).then_some(config.unixsocketperm),
-        });
+        let unix = config
+            .unixsocket
+            .clone()
+            .map(|path| UnixListen { path, mode: (config.unixsocketperm != 0).then_some(config.unixsocketperm) });
         let spec = ListenSpec {
             tcp: addresses(&config)?,
             unix,

@@ -114,7 +114,13 @@ impl Session {
             last_command: None,
             commands: 0,
             input_bytes: 0,
-            details: Box::new(Details { peer, name: Vec::new(), lib_name: Vec::new(), lib_version: Vec::new(), user: "default" }),
+            details: Box::new(Details {
+                peer,
+                name: Vec::new(),
+                lib_name: Vec::new(),
+                lib_version: Vec::new(),
+                user: "default",
+            }),
         }
     }
 

@@ -88,7 +88,8 @@ pub struct Settings {
 
 impl Settings {
     pub fn new(config: &Config) -> Settings {
-        let slow_ns = u64::try_from(config.slowlog_log_slower_than).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+        let slow_ns =
+            u64::try_from(config.slowlog_log_slower_than).map_or(u64::MAX, |micros| micros.saturating_mul(1000));
         let latency_ns = match config.latency_monitor_threshold {
             0 => u64::MAX,
             ms => ms.saturating_mul(1_000_000),

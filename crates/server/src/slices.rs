@@ -35,7 +35,8 @@ impl Core {
         let gather = self.open_gather(usize::from(self.shards), done);
         for target in 0..self.shards {
             let mut share = start();
-            let slice: Slice = Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
+            let slice: Slice =
+                Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
             let (home, part) = (self.id, u32::from(target));
             self.expecting += 1;
             if target == self.id.0 {
@@ -58,7 +59,8 @@ impl Core {
             let result = results.pop().expect("one part, one result");
             done(core, io, result);
         });
-        let slice: Slice = Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
+        let slice: Slice =
+            Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
         self.expecting += 1;
         if target == self.id.0 {
             self.start_job(io, self.id, gather, 0, slice);
@@ -90,4 +92,3 @@ impl Core {
         !self.jobs.0.is_empty()
     }
 }
-

@@ -17,7 +17,10 @@ use pinyon_resp::Output;
 enum Slot {
     Waiting,
     /// `len` bytes of `store` at `at` (an absolute offset: `base` is subtracted).
-    Stored { at: u64, len: u32 },
+    Stored {
+        at: u64,
+        len: u32,
+    },
     /// A reply with shared blobs or too long to copy.
     Owned(Box<Output>),
 }

@@ -143,11 +143,7 @@ pub fn pause(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn unpause(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let ticket = core.promise(call.conn);
-    core.gather_all(
-        io,
-        |core, _| core.set_pause(0, false),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-    );
+    core.gather_all(io, |core, _| core.set_pause(0, false), move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
     Ok(())
 }
 

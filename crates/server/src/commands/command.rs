@@ -76,11 +76,8 @@ const KEY_FLAG_NAMES: &[(KeyFlags, &str)] = &[
     (KeyFlags::VARIABLE_FLAGS, "variable_flags"),
 ];
 
-const ARG_FLAG_NAMES: &[(ArgFlags, &str)] = &[
-    (ArgFlags::OPTIONAL, "optional"),
-    (ArgFlags::MULTIPLE, "multiple"),
-    (ArgFlags::MULTIPLE_TOKEN, "multiple_token"),
-];
+const ARG_FLAG_NAMES: &[(ArgFlags, &str)] =
+    &[(ArgFlags::OPTIONAL, "optional"), (ArgFlags::MULTIPLE, "multiple"), (ArgFlags::MULTIPLE_TOKEN, "multiple_token")];
 
 fn write_names(out: &mut Writer<'_>, names: &[&str]) {
     out.set(names.len());
@@ -315,8 +312,11 @@ pub fn list(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             match kind.as_slice() {
                 b"module" => Vec::new(),
                 b"aclcat" => {
-                    let wanted = CATEGORY_NAMES.iter().find(|(_, name)| name.as_bytes()[1..].eq_ignore_ascii_case(value));
-                    let in_category = |id: &CommandId| wanted.is_some_and(|(flag, _)| registry().row(*id).acl_categories().contains(*flag));
+                    let wanted =
+                        CATEGORY_NAMES.iter().find(|(_, name)| name.as_bytes()[1..].eq_ignore_ascii_case(value));
+                    let in_category = |id: &CommandId| {
+                        wanted.is_some_and(|(flag, _)| registry().row(*id).acl_categories().contains(*flag))
+                    };
                     registry().all().filter(in_category).map(|id| registry().full_name(id)).collect()
                 }
                 b"pattern" => {
@@ -351,7 +351,8 @@ fn asked<'a>(args: Args<'a>) -> std::result::Result<(CommandId, Args<'a>), Comma
 
 pub fn getkeys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let (id, args) = asked(call.args)?;
-    let keys = keys_and_flags(registry().entry(id), args).map_err(|error| CommandError::Other(error.to_string().into()))?;
+    let keys =
+        keys_and_flags(registry().entry(id), args).map_err(|error| CommandError::Other(error.to_string().into()))?;
     core.reply(io, call.conn, |out| {
         out.array(keys.len());
         keys.iter().for_each(|key| out.bulk(args.get(key.position as usize)));
@@ -361,7 +362,8 @@ pub fn getkeys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn getkeysandflags(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let (id, args) = asked(call.args)?;
-    let keys = keys_and_flags(registry().entry(id), args).map_err(|error| CommandError::Other(error.to_string().into()))?;
+    let keys =
+        keys_and_flags(registry().entry(id), args).map_err(|error| CommandError::Other(error.to_string().into()))?;
     core.reply(io, call.conn, |out| {
         out.array(keys.len());
         for key in &keys {

@@ -3,8 +3,8 @@
 use pinyon_base::DbIndex;
 use pinyon_base::number::parse_i64;
 use pinyon_engine::CommandError;
-use pinyon_engine::command::server::help;
 use pinyon_engine::command::key::walk::{TypeFilter, Wanted, scan_options, walk_step};
+use pinyon_engine::command::server::help;
 
 use super::{Call, Result};
 use crate::core::{Core, Io};
@@ -111,7 +111,8 @@ pub fn keys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         let mut found = Vec::new();
         move |core: &mut Core, _: &mut Io| {
             let wanted = Wanted::matching(&pattern);
-            cursor = walk_step(&mut core.exec.shard, db, cursor, WALK_SLICE, &wanted, &mut |key| found.push(key.to_vec()));
+            cursor =
+                walk_step(&mut core.exec.shard, db, cursor, WALK_SLICE, &wanted, &mut |key| found.push(key.to_vec()));
             (cursor == 0).then(|| std::mem::take(&mut found))
         }
     };

@@ -162,7 +162,9 @@ fn diagnosis(threshold_ms: u64, events: &BTreeMap<&'static str, Series>) -> Stri
             .to_owned();
     }
     if events.is_empty() {
-        return format!("No event took {threshold_ms} ms or longer since the latency monitor was turned on or reset.\n");
+        return format!(
+            "No event took {threshold_ms} ms or longer since the latency monitor was turned on or reset.\n"
+        );
     }
     let mut text = String::new();
     for (event, series) in events {
@@ -174,7 +176,9 @@ fn diagnosis(threshold_ms: u64, events: &BTreeMap<&'static str, Series>) -> Stri
             series.max_ms
         ));
     }
-    text.push_str("Look with SLOWLOG GET at which commands these were, and with INFO cpu at whether the cores are shared.\n");
+    text.push_str(
+        "Look with SLOWLOG GET at which commands these were, and with INFO cpu at whether the cores are shared.\n",
+    );
     text
 }
 
@@ -253,4 +257,3 @@ pub fn help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     super::reply_help(core, io, call, help::LATENCY);
     Ok(())
 }
-

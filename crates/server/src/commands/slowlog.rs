@@ -61,11 +61,7 @@ pub fn len(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn reset(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let ticket = core.promise(call.conn);
-    core.gather_all(
-        io,
-        |core, _| core.slowlog.clear(),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-    );
+    core.gather_all(io, |core, _| core.slowlog.clear(), move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
     Ok(())
 }
 

@@ -64,17 +64,23 @@ impl Core {
         replace: bool,
         then: impl FnOnce(&mut Core, &mut Io, Option<OwnedValue>) + 'static,
     ) {
-        self.send_once(io, target, value, move |core, io, value| {
-            let refused = core.on_key(io, db, &key, |ks, key| {
-                if !replace && ks.peek(key).is_some() {
-                    return Some(value);
-                }
-                ks.restore(key, value);
-                None
-            });
-            core.exec.stats.dirty += u64::from(refused.is_none());
-            refused
-        }, then);
+        self.send_once(
+            io,
+            target,
+            value,
+            move |core, io, value| {
+                let refused = core.on_key(io, db, &key, |ks, key| {
+                    if !replace && ks.peek(key).is_some() {
+                        return Some(value);
+                    }
+                    ks.restore(key, value);
+                    None
+                });
+                core.exec.stats.dirty += u64::from(refused.is_none());
+                refused
+            },
+            then,
+        );
     }
 
     pub(super) fn copy_over_shards(&mut self, io: &mut Io, conn: ConnId, args: Args<'_>) {
@@ -87,11 +93,13 @@ impl Core {
         let (from, to) = (args.get(1).to_vec(), args.get(2).to_vec());
         let (source, target) = (self.owner(&from), self.owner(&to));
         let ticket = self.promise(conn);
-        let read = move |core: &mut Core, io: &mut Io| core.on_key(io, db, &from, |ks, key| {
-            // Counted and touched as a read.
-            ks.read(key)?;
-            ks.copy_out(key)
-        });
+        let read = move |core: &mut Core, io: &mut Io| {
+            core.on_key(io, db, &from, |ks, key| {
+                // Counted and touched as a read.
+                ks.read(key)?;
+                ks.copy_out(key)
+            })
+        };
         self.gather(io, &[source], read, move |core, io, mut copies| match copies.pop().flatten() {
             None => core.fulfil(io, ticket, |out| out.int(0)),
             Some(value) => core.put_value(io, target, target_db, to, value, replace, move |core, io, refused| {

@@ -38,14 +38,8 @@ const ROWS: &[Directive] = &[
         "Who may change directives by CONFIG SET that reach into the file system: dir and dbfilename.",
     )
     .at_start(),
-    Directive::new(
-        "enable-module-command",
-        Kind::Choice(ALLOW),
-        "no",
-        Kept(Lacking::Modules),
-        "Who may use MODULE.",
-    )
-    .at_start(),
+    Directive::new("enable-module-command", Kind::Choice(ALLOW), "no", Kept(Lacking::Modules), "Who may use MODULE.")
+        .at_start(),
     Directive::new("aclfile", Kind::Text, "\"\"", Kept(Lacking::Users), "A file of users and of what they may do.")
         .at_start()
         .refused(Refusal::Always),

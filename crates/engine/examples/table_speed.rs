@@ -16,11 +16,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const DB: DbIndex = DbIndex(0);
 
 fn main() {
-    let millions: f64 = std::env::args().nth(1).map_or(5.0, |arg| arg.parse().expect("a number of million keys"));
+    let argument = |index| std::env::args().nth(index);
+    let millions: f64 = argument(1).map_or(5.0, |arg| arg.parse().expect("a number of million keys"));
     let keys = (millions * 1e6) as u64;
-    memory_per_key(keys.min(5_000_000), 8);
-    memory_per_key(keys.min(5_000_000), 64);
+    if let Some(value_bytes) = argument(2) {
+        return memory_per_key(keys, value_bytes.parse().expect("bytes of a value"));
+    }
+    for value_bytes in ["8", "64"] {
+        // A process of its own, so that no memory is resident already.
+        let own = std::env::current_exe().expect("the program's path");
+        let millions = millions.min(5.0).to_string();
+        let status = std::process::Command::new(own).args([&millions, value_bytes]).status().expect("it starts");
+        assert!(status.success());
+    }
     speed(keys);
+    expiry(keys.min(5_000_000));
 }
 
 fn new_shard() -> Shard {
@@ -84,6 +94,9 @@ fn memory_per_key(keys: u64, value_bytes: usize) {
     );
 }
 
+/// Operations that take longer are looked at: why costs some ten µs itself.
+const LOOK_NS: u64 = 25_000;
+
 /// The slowest single operations, apart from those during which the kernel was busy with something else.
 #[derive(Default)]
 struct Times {
@@ -96,7 +109,7 @@ struct Times {
 
 impl Times {
     fn add(&mut self, ns: u64) {
-        if ns < 10_000 {
+        if ns < LOOK_NS {
             return;
         }
         let now = switches_and_faults();
@@ -116,7 +129,7 @@ impl Times {
     fn print(&self, what: &str) {
         let slowest: Vec<String> = self.slowest.iter().map(|ns| format!("{:.1}", *ns as f64 / 1e3)).collect();
         println!(
-            "  slowest {what}, µs: {} ({} over 50 µs); above 10 µs not counted: {} preempted, {} with a page fault",
+            "  slowest {what}, µs: {} ({} over 50 µs); above 25 µs not counted: {} preempted, {} with a page fault",
             slowest.join(" "),
             self.over_50_us,
             self.preempted,
@@ -302,4 +315,36 @@ fn speed(keys: u64) {
         black_box(shard.random_key(DB).expect("one is left"));
     }
     println!("  random key of one that is left {:.1} ns", start.ns() / 1e5);
+}
+
+/// All keys due at once.
+fn expiry(keys: u64) {
+    const BUDGET: usize = 64;
+    let mut shard = new_shard();
+    let mut name = Vec::new();
+    let now = 1_700_000_000_000;
+    for number in 0..keys {
+        key_name(number, &mut name);
+        let at = Ttl::At(Millis(now + 1000 + (number % 1000) as i64));
+        let mut ks = shard.keyspace(DB, false);
+        ks.put(ks.key_of(&name), NewValue::Text(b"value-08"), at);
+    }
+    println!(
+        "{keys} keys due within a second; the wheel takes {:.1} bytes per key",
+        shard.expiry_bytes() as f64 / keys as f64
+    );
+    let start = Stopwatch::start();
+    let (mut times, mut gone, mut calls) = (Times::default(), 0, 0);
+    loop {
+        let start = Instant::now();
+        let more = shard.expire_slice(Millis(now + 2100), BUDGET, &mut |_, _| gone += 1);
+        times.add(start.elapsed().as_nanos() as u64);
+        calls += 1;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(gone, keys);
+    println!("  expiring {:.1} ns per key, {calls} calls with a budget of {BUDGET}", start.ns() / keys as f64);
+    times.print("calls");
 }

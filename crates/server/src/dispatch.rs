@@ -248,9 +248,10 @@ impl Core {
         let (id, row) = match resolve(id, args) {
             Ok(found) => found,
             Err(error) => {
-                session.begin_command(Some(id));
                 // What has no row is not counted under its container.
-                self.refuse(io, conn, (args.len() == 1).then_some(id), &error);
+                let counted = (args.len() == 1).then_some(id);
+                session.begin_command(counted);
+                self.refuse(io, conn, counted, &error);
                 self.end_command(conn);
                 return Outcome::Done;
             }
@@ -434,8 +435,7 @@ impl Core {
     fn protocol_error(&mut self, io: &mut Io, conn: ConnId, error: &ProtocolError) {
         self.exec.stats.protocol_errors += 1;
         self.exec.stats.error("ERR");
-        let text = format!("ERR {}", error.message());
-        self.reply(io, conn, |out| out.error(&text));
+        self.reply(io, conn, |out| out.protocol_error(error));
         self.close_after_output(io, conn);
     }
 }

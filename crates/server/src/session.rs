@@ -145,9 +145,7 @@ impl Session {
     /// What every command does before it runs.
     pub fn begin_command(&mut self, id: Option<CommandId>) {
         self.commands += 1;
-        if id.is_some() {
-            self.last_command = id;
-        }
+        self.last_command = id;
         if self.flags.contains(SessionFlags::REPLY_SKIP_NEXT) {
             self.flags.remove(SessionFlags::REPLY_SKIP_NEXT);
             self.flags.insert(SessionFlags::REPLY_SKIP);

@@ -8,10 +8,10 @@ use super::table::Table;
 
 /// Nodes of the wheel looked at in a step.
 const NODES_PER_STEP: usize = 64;
-/// Stale nodes are left alone up to this many, or half the number of volatile keys.
-const STALE_NODES_MIN: usize = 16 << 10;
-/// Free blocks are left alone up to this many bytes, or a quarter of what the table holds.
-const SLACK_BYTES_MIN: usize = 4 << 20;
+/// Stale nodes are left alone up to this many, or half the number of volatile keys. In tests few, so that small ones get here.
+const STALE_NODES_MIN: usize = if cfg!(test) { 50 } else { 16 << 10 };
+/// Free blocks are left alone up to this many bytes, or a quarter of what the table holds. In tests few.
+const SLACK_BYTES_MIN: usize = if cfg!(test) { 64 << 10 } else { 4 << 20 };
 
 /// How far the walks that go over many slices have come.
 #[derive(Default)]

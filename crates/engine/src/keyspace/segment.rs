@@ -110,6 +110,18 @@ impl Bucket {
         zero_bytes(self.head ^ (BYTE_ONES * u64::from(fingerprint))) & LANE_MARKS
     }
 
+    /// Fetches the first entry with these bits; whether there is one.
+    #[inline]
+    fn prefetch_match(&self, hash: Hash16) -> bool {
+        for lane in Lanes(self.matching(hash.fingerprint())) {
+            if self.slots[lane].hash8() == hash.hash8() {
+                self.slots[lane].prefetch();
+                return true;
+            }
+        }
+        false
+    }
+
     #[inline]
     fn free_lanes(&self) -> u64 {
         zero_bytes(self.head) & LANE_MARKS
@@ -398,15 +410,14 @@ impl Segment {
         self.buckets[home].prefetch_entries();
     }
 
-    /// Fetches the entry that a lookup of these bits will look at first into the cache. Looks at the home bucket only.
+    /// Fetches the entry that a lookup of these bits will look at first into the cache. Looks at the home bucket and the
+    /// one after it, where nearly all entries are.
     #[inline]
     pub(super) fn prefetch_match(&self, hash: Hash16) {
-        let line = &self.buckets[hash.home(self.buckets.len())];
-        for lane in Lanes(line.matching(hash.fingerprint())) {
-            if line.slots[lane].hash8() == hash.hash8() {
-                line.slots[lane].prefetch();
-                return;
-            }
+        let home = hash.home(self.buckets.len());
+        let line = &self.buckets[home];
+        if !line.prefetch_match(hash) && line.reach() > 0 {
+            self.buckets[self.after(home)].prefetch_match(hash);
         }
     }
 

@@ -1,9 +1,9 @@
 //! CLIENT: what a connection says of itself, and what one may ask of all connections of all cores.
 
 use pinyon_base::number::parse_i64;
-use pinyon_engine::CommandError;
 use pinyon_engine::command::registry::registry;
 use pinyon_engine::command::server::help;
+use pinyon_engine::{CommandError, until_nul};
 use pinyon_resp::Proto;
 use pinyon_runtime::ConnId;
 
@@ -31,7 +31,7 @@ pub fn setname(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 pub fn setinfo(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let (option, value) = (call.args.get(2), call.args.get(3));
+    let (option, value) = (call.args.get(2), until_nul(call.args.get(3)));
     let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
     let field = if option.eq_ignore_ascii_case(b"lib-name") {
         &mut session.details.lib_name

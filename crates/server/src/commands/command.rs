@@ -134,7 +134,10 @@ fn write_info(out: &mut Writer<'_>, id: CommandId) {
     row.tips.iter().for_each(|tip| out.bulk_str(tip));
     out.set(row.keys.len());
     row.keys.iter().for_each(|spec| write_key_spec(out, spec));
-    out.set(row.subcommands.len());
+    match row.subcommands.len() {
+        0 => out.set(0),
+        subcommands => out.array(subcommands),
+    }
     registry().subcommands(id).for_each(|sub| write_info(out, sub));
 }
 

@@ -286,9 +286,8 @@ impl App for Core {
                 self.monitors.remove(conn);
                 self.announce_monitors(io);
             }
-            if let Some(mut slots) = session.slots {
-                slots.clear();
-                self.slots_pool.push(slots);
+            if let Some(slots) = session.slots {
+                self.keep_slots(slots);
             }
         }
     }

@@ -306,6 +306,9 @@ impl Core {
             }
             Handler::Spread(spread, handler) => match self.single_owner(id, args) {
                 Some(owner) => self.run_or_hop(io, conn, id, row, handler, owner, command.hash, args),
+                None if !self.exec.admits(row.flags, args) => {
+                    return self.refuse(io, conn, Some(id), &CommandError::OutOfMemory);
+                }
                 None => {
                     self.run_spread(io, conn, id, spread, handler, args);
                     self.exec.finish(id)

@@ -81,15 +81,22 @@ impl Exec {
         self.tick = clock::cycles();
     }
 
+    /// Whether `maxmemory` lets a command with these flags and arguments run.
+    #[inline]
+    pub fn admits(&mut self, flags: Flags, args: Args<'_>) -> bool {
+        if self.maxmemory == 0 || !flags.contains(Flags::DENYOOM) {
+            return true;
+        }
+        let bytes: usize = args.iter().map(<[u8]>::len).sum();
+        self.has_room(bytes as u64)
+    }
+
     /// Runs one command; its reply is appended to `out`. Gives its execution time in ns.
     #[inline]
     pub fn run(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
-        if self.maxmemory != 0 && run.flags.contains(Flags::DENYOOM) {
-            let bytes: usize = args.iter().map(<[u8]>::len).sum();
-            if !self.has_room(bytes as u64) {
-                self.refuse(run, &CommandError::OutOfMemory, out);
-                return 0;
-            }
+        if !self.admits(run.flags, args) {
+            self.refuse(run, &CommandError::OutOfMemory, out);
+            return 0;
         }
         let mut ks = self.shard.keyspace(run.db, run.no_touch);
         ks.set_hint(usize::from(run.key_at), run.hash);

@@ -10,6 +10,7 @@ use crate::dispatch::first_key;
 use crate::exec::Run;
 use crate::hop::{Batch, Origin, RequestHead};
 use crate::session::SessionFlags;
+use crate::slots::Slots;
 use crate::slowlog::SlowEntry;
 
 /// Requests of a batch whose buckets are prefetched together.
@@ -158,16 +159,21 @@ impl Core {
 
     fn release_slots(&mut self, io: &mut Io, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        let Some(mut slots) = session.slots.take() else { return };
+        let Some(slots) = session.slots.take() else { return };
         let closing = session.flags.contains(SessionFlags::CLOSING);
-        slots.clear();
-        if self.slots_pool.len() < SPARE_SLOTS {
-            self.slots_pool.push(slots);
-        }
+        self.keep_slots(slots);
         if closing {
             io.close_after_output(conn);
         } else {
             self.finish_eof(io, conn);
+        }
+    }
+
+    /// Keeps a reply ring that is no longer needed for the next session that needs one.
+    pub(crate) fn keep_slots(&mut self, mut slots: Box<Slots>) {
+        slots.clear();
+        if self.slots_pool.len() < SPARE_SLOTS {
+            self.slots_pool.push(slots);
         }
     }
 

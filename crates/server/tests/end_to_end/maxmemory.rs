@@ -52,6 +52,10 @@ fn noeviction_refuses_writes() {
     let full = say(&mut client, "DBSIZE");
     assert_eq!(say(&mut client, "STRLEN k:0"), VALUE_BYTES.to_string());
     assert_eq!(say(&mut client, "MSET a 1 b 2 c 3 d 4"), OUT_OF_MEMORY);
+    for target in 0..12 {
+        // To keys of the same shard and of others.
+        assert_eq!(say(&mut client, &format!("COPY k:0 copy:{target}")), OUT_OF_MEMORY, "{target}");
+    }
     assert_eq!(say(&mut client, "DBSIZE"), full, "none of the parts was stored");
     assert_eq!(say(&mut client, "FLUSHALL SYNC"), "OK");
     eventually("there is room", || say(&mut client, "SET a 1") == "OK");

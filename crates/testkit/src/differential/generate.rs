@@ -313,11 +313,13 @@ fn collect_tokens(arg: &Arg, era: Era, tokens: &mut Vec<&'static str>) {
 }
 
 /// Replaces what would cost too much, or would not be comparable: SETRANGE may start near, or beyond what is allowed, not
-/// hundreds of megabytes out; a cursor that is not 0 means something else to every server; and SCAN by type looks keys up,
-/// which is counted, so that it must not meet a key twice.
+/// hundreds of megabytes out; a cursor that is not 0 means something else to every server; SCAN by type looks keys up,
+/// which is counted, so that it must not meet a key twice; and the low numbers are those of connections, which every server
+/// counts in its own way.
 fn make_comparable(args: &mut Vec<Vec<u8>>) {
     const NEAR: i64 = 10_000;
     const NOT_ALLOWED: i64 = 512 * 1024 * 1024;
+    const CONNECTIONS_MAX: i64 = 1_000_000;
     let number = |args: &[Vec<u8>], at: usize| args.get(at).and_then(|arg| pinyon_base::parse_i64(arg));
     if args[0].eq_ignore_ascii_case(b"setrange") && number(args, 2).is_some_and(|at| at > NEAR && at < NOT_ALLOWED) {
         args[2] = NEAR.to_string().into_bytes();
@@ -328,6 +330,13 @@ fn make_comparable(args: &mut Vec<Vec<u8>>) {
         }
         if args.iter().any(|arg| arg.eq_ignore_ascii_case(b"type")) {
             args.extend([b"COUNT".to_vec(), b"1000".to_vec()]);
+        }
+    }
+    if args[0].eq_ignore_ascii_case(b"client") {
+        for at in 2..args.len() {
+            if number(args, at).is_some_and(|id| (1..=CONNECTIONS_MAX).contains(&id)) {
+                args[at] = b"987654321".to_vec();
+            }
         }
     }
 }

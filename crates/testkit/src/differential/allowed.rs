@@ -12,6 +12,8 @@ pub(super) enum How {
     Swept,
     /// A key that exists on both sides, or none on both.
     Member,
+    /// The same number, or as many keys as KEYS then finds on both sides.
+    Counted,
     /// Integers no farther apart than this; those below 0 mean something else and must be the same.
     Within(i64),
     /// A point in time: apart by no more than this when it comes from a relative deadline, else the same.
@@ -44,6 +46,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("keys", How::Unordered, "the order is that of the hash table"),
     ("scan", How::Swept, "order and cursors are those of the hash table"),
     ("randomkey", How::Member, "is random"),
+    ("dbsize", How::Counted, "a key that is due is counted until it is found, which Redis leaves to chance"),
     ("ttl", How::Within(APART_MS / 1000), "is what is left at the time of the call"),
     ("pttl", How::Within(APART_MS), "is what is left at the time of the call"),
     ("expiretime", How::Deadline(APART_MS / 1000), "may have been set relative to the time of the call"),

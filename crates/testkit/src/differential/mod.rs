@@ -228,6 +228,10 @@ impl Differential {
                 }
                 Ok(Ok(()))
             }
+            How::Counted if a != b => {
+                let (a, b) = (self.oracle.count_keys(connection)?, self.subject.count_keys(connection)?);
+                Ok(if a == b { Ok(()) } else { Err(format!("KEYS finds {a} on the oracle and {b} on the subject")) })
+            }
             _ => Ok(Ok(())),
         }
     }

@@ -90,6 +90,11 @@ impl Side {
         Err(io::Error::other("SCAN does not come to an end"))
     }
 
+    /// How many keys of the selected database are not due.
+    pub fn count_keys(&mut self, connection: usize) -> io::Result<usize> {
+        Ok(self.connections[connection].call(&["KEYS", "*"])?.as_array().map_or(0, |keys| keys.len()))
+    }
+
     /// How many of the keys in the selected database are this one: 0 or 1.
     pub fn has_key(&mut self, connection: usize, key: &[u8]) -> io::Result<bool> {
         Ok(self.connections[connection].call(&[b"EXISTS", key])? == Value::Int(1))

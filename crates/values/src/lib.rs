@@ -1,0 +1,8 @@
+//! The values of keys other than plain strings: the data structures, one each, and their one codec.
+//!
+//! Nothing here knows a key, a command, a clock or a file: times and seeds come in as values.
+#![forbid(unsafe_code)]
+
+pub mod item;
+
+pub use item::Item;

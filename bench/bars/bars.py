@@ -9,6 +9,7 @@ line), valkey9 and redis8 (scripts/oracles --peers), redis7 (the system's).
 
 import argparse
 import os
+import random
 import resource
 import shlex
 import shutil
@@ -48,6 +49,24 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def free_ports(count):
+    """The first of so many ports in a row that nobody listens on, below those that the kernel gives to connections: of
+    these, ones that have just ended are in the way of every other."""
+    for _ in range(100):
+        first, sockets = random.randrange(10_000, 32_000), []
+        try:
+            for port in range(first, first + count):
+                sockets.append(socket.socket())
+                sockets[-1].bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            pass
+        finally:
+            for each in sockets:
+                each.close()
+    die("no free ports in a row")
 
 
 def pinyon_binary():

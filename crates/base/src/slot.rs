@@ -115,6 +115,13 @@ pub fn shard_of(slot: Slot, shards: u16) -> ShardId {
     ShardId((u32::from(slot.0) * u32::from(shards) / u32::from(SLOT_COUNT)) as u16)
 }
 
+/// The slots of a shard of `shards`: from, to (inclusive). There are at most as many shards as slots.
+pub fn slots_of(shard: ShardId, shards: u16) -> (Slot, Slot) {
+    let first = |shard: u32| (shard * u32::from(SLOT_COUNT)).div_ceil(u32::from(shards)) as u16;
+    let number = u32::from(shard.0);
+    (Slot(first(number)), Slot(first(number + 1) - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +160,11 @@ mod tests {
                 assert!(shard >= last && shard.0 < shards);
                 owned[usize::from(shard.0)] += 1;
                 last = shard;
+            }
+            for shard in (0..shards).map(ShardId) {
+                let (first, last) = slots_of(shard, shards);
+                assert_eq!(u32::from(last.0 - first.0) + 1, owned[usize::from(shard.0)]);
+                assert_eq!((shard_of(first, shards), shard_of(last, shards)), (shard, shard));
             }
             let (least, most) = (owned.iter().min(), owned.iter().max());
             assert!(most.zip(least).is_some_and(|(most, least)| most - least <= 1), "{shards}: {owned:?}");

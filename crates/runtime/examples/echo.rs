@@ -89,7 +89,8 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let cores = cfg.cpus.len();
-    let spec = ListenSpec { tcp: vec![addr.parse()?], unix: None, backlog: 511, cores, keepalive_secs: 300 };
+    let spec =
+        ListenSpec { tcp: vec![addr.parse()?], backlog: 511, cores, keepalive_secs: 300, ..ListenSpec::default() };
     let listeners = bind(&spec)?;
     println!("listening on {} with {cores} cores", listeners.local_addrs()[0]);
     run(cfg, listeners, |_core| Pong { stop: false })?;

@@ -48,16 +48,15 @@ impl Socket {
 pub(crate) struct Accepted {
     pub fd: OwnedFd,
     pub peer: PeerInfo,
-    /// It may live on another core.
-    pub spread: bool,
 }
 
 impl Acceptor {
     /// Adds the listeners bound before the start. Nothing is armed yet. The unix socket has the
-    /// same number on all cores; only core 0 has it.
-    pub fn new(tcp: Vec<(OwnedFd, SocketAddr)>, unix: Option<UnixSocket>) -> Acceptor {
+    /// same number on all cores; only core 0 has it. What `own` accepts stays on this core.
+    pub fn new(tcp: Vec<(OwnedFd, SocketAddr)>, unix: Option<UnixSocket>, own: Vec<(OwnedFd, SocketAddr)>) -> Acceptor {
         let tcp = tcp.into_iter().map(|(fd, addr)| Some(Socket::Tcp { fd, addr, spread: true }));
-        let sockets = tcp.chain([unix.map(Socket::Unix)]);
+        let own = own.into_iter().map(|(fd, addr)| Some(Socket::Tcp { fd, addr, spread: false }));
+        let sockets = tcp.chain([unix.map(Socket::Unix)]).chain(own);
         let listeners = sockets.map(|socket| Listener { socket, armed: false }).collect();
         Acceptor { listeners, retry_at: None }
     }
@@ -168,7 +167,7 @@ impl Acceptor {
         let peer = match &listener.socket {
             // Removed meanwhile: the connection is closed with `fd`.
             None => return Ok(None),
-            Some(Socket::Tcp { .. }) => PeerInfo {
+            Some(Socket::Tcp { spread, .. }) => PeerInfo {
                 kind: PeerKind::Tcp,
                 peer: match listen::peer_addr(result) {
                     // Reset before it was accepted: there is nothing to read or to answer.
@@ -178,6 +177,7 @@ impl Acceptor {
                 local: listen::local_addr(result),
                 path: None,
                 listener: place,
+                own_port: !spread,
                 fd: result,
             },
             Some(Socket::Unix(unix)) => PeerInfo {
@@ -186,11 +186,11 @@ impl Acceptor {
                 local: None,
                 path: Some(Arc::clone(&unix.path)),
                 listener: place,
+                own_port: false,
                 fd: result,
             },
         };
-        let spread = !matches!(&listener.socket, Some(Socket::Tcp { spread: false, .. }));
-        Ok(Some(Accepted { fd, peer, spread }))
+        Ok(Some(Accepted { fd, peer }))
     }
 }
 

@@ -47,6 +47,8 @@ pub struct PeerInfo {
     /// Which listener accepted it: for the listeners of [`crate::bind`] their place in
     /// [`crate::Listeners::local_addrs`] (the unix socket comes after them), later ones count on.
     pub listener: usize,
+    /// It came in at an address that its core alone listens on, and stays there.
+    pub own_port: bool,
     /// The socket's file descriptor, for display and for socket options. Owned by the runtime.
     pub fd: i32,
 }

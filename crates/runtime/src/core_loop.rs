@@ -267,8 +267,8 @@ impl<A: App> CoreLoop<A> {
                 let (fd, peer) = (accepted.fd, accepted.peer);
                 let me = usize::from(io.core.0);
                 let to = match peer.kind {
-                    PeerKind::Tcp if accepted.spread => io.post.mesh().place_connection(me),
-                    PeerKind::Tcp => me,
+                    PeerKind::Tcp if peer.own_port => me,
+                    PeerKind::Tcp => io.post.mesh().place_connection(me),
                     PeerKind::Unix => {
                         let to = self.next_core;
                         self.next_core = (to + 1) % io.cores;

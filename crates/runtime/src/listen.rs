@@ -1,5 +1,6 @@
 //! Listening sockets: one per core and TCP address, with SO_REUSEPORT, so that the kernel spreads
-//! connections over the cores; and one unix socket, accepted on core 0 and dealt round robin.
+//! connections over the cores; sockets of single cores, for ports of their own; and one unix socket,
+//! accepted on core 0 and dealt to all.
 //!
 //! SO_REUSEPORT would also let a second server of the same user share the port in silence. So each
 //! address is first bound once without it: that fails when anybody listens there.
@@ -22,6 +23,8 @@ use std::sync::Arc;
 pub struct ListenSpec {
     /// TCP addresses; port 0 lets the kernel choose one (the same for all cores).
     pub tcp: Vec<SocketAddr>,
+    /// By core: addresses that this core alone listens on. Empty: none have any.
+    pub own: Vec<Vec<SocketAddr>>,
     /// The unix socket, if any.
     pub unix: Option<UnixListen>,
     /// `tcp-backlog`: connections that may wait to be accepted, per socket.
@@ -84,6 +87,8 @@ pub struct Listeners {
     /// By core: one socket per address, in the order of `addrs`.
     pub(crate) tcp: Vec<Vec<OwnedFd>>,
     addrs: Vec<SocketAddr>,
+    /// By core: its own sockets with their addresses.
+    pub(crate) own: Vec<Vec<(OwnedFd, SocketAddr)>>,
     pub(crate) unix: Option<UnixSocket>,
 }
 
@@ -104,12 +109,18 @@ impl Drop for UnixSocket {
 impl Listeners {
     /// No listeners at all; cores may open some later.
     pub fn none(cores: usize) -> Listeners {
-        Listeners { tcp: (0..cores).map(|_| Vec::new()).collect(), addrs: Vec::new(), unix: None }
+        let (tcp, own) = ((0..cores).map(|_| Vec::new()).collect(), (0..cores).map(|_| Vec::new()).collect());
+        Listeners { tcp, addrs: Vec::new(), own, unix: None }
     }
 
     /// The bound addresses in the order of [`ListenSpec::tcp`], with the ports the kernel chose.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
+    }
+
+    /// The addresses that single cores listen on, core by core.
+    pub fn own_addrs(&self) -> Vec<SocketAddr> {
+        self.own.iter().flatten().map(|(_, addr)| *addr).collect()
     }
 
     pub(crate) fn cores(&self) -> usize {
@@ -137,6 +148,13 @@ pub fn bind(spec: &ListenSpec) -> Result<Listeners, ListenError> {
             core.push(socket);
         }
         listeners.addrs.push(addr);
+    }
+    for (core, own) in listeners.own.iter_mut().zip(&spec.own) {
+        for &addr in own {
+            probe(addr)?;
+            let tcp = TcpListen { addr, backlog: spec.backlog, keepalive_secs: spec.keepalive_secs };
+            core.push((listen_tcp(&tcp)?, addr));
+        }
     }
     if let Some(unix) = &spec.unix {
         listeners.unix = Some(listen_unix(unix, spec.backlog)?);
@@ -336,7 +354,7 @@ mod tests {
 
     fn spec(tcp: &[&str], cores: usize) -> ListenSpec {
         let tcp = tcp.iter().map(|addr| addr.parse().unwrap()).collect();
-        ListenSpec { tcp, unix: None, backlog: 128, cores, keepalive_secs: 300 }
+        ListenSpec { tcp, backlog: 128, cores, keepalive_secs: 300, ..ListenSpec::default() }
     }
 
     #[test]

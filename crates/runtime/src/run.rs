@@ -39,6 +39,7 @@ struct Seat<M> {
     inboxes: Inboxes<M>,
     tcp: Vec<(OwnedFd, SocketAddr)>,
     unix: Option<UnixSocket>,
+    own: Vec<(OwnedFd, SocketAddr)>,
     signals: Option<SignalFd>,
     patience: Patience,
 }
@@ -106,17 +107,18 @@ fn seats<M>(cfg: &RuntimeConfig, listeners: Listeners, mesh: &Arc<Mesh>) -> Resu
         false => Patience::new(0, 0),
     };
     let addrs = listeners.local_addrs().to_vec();
-    let Listeners { tcp, mut unix, .. } = listeners;
+    let Listeners { tcp, own, mut unix, .. } = listeners;
     let ends = mesh::connect::<M>(mesh, cfg.mail_capacity);
-    let seats = ends.into_iter().zip(tcp).zip(&cfg.cpus).enumerate();
+    let seats = ends.into_iter().zip(tcp.into_iter().zip(own)).zip(&cfg.cpus).enumerate();
     Ok(seats
-        .map(|(number, (((post, inboxes), tcp), &cpu))| Seat {
+        .map(|(number, (((post, inboxes), (tcp, own)), &cpu))| Seat {
             core: CoreId(number as u16),
             cpu,
             post,
             inboxes,
             tcp: tcp.into_iter().zip(addrs.iter().copied()).collect(),
             unix: unix.take(),
+            own,
             signals: signals.take(),
             patience: patience(),
         })
@@ -131,8 +133,8 @@ fn run_core<A: App>(
     make: &(impl Fn(CoreId) -> A + Send + Sync),
 ) -> Result<(), RuntimeError> {
     let core = seat.core;
-    let Seat { cpu, post, inboxes, tcp, unix, signals, patience, .. } = seat;
-    let io = match set_up(core, cpu, post, Acceptor::new(tcp, unix), cfg, mesh) {
+    let Seat { cpu, post, inboxes, tcp, unix, own, signals, patience, .. } = seat;
+    let io = match set_up(core, cpu, post, Acceptor::new(tcp, unix, own), cfg, mesh) {
         Ok(io) => io,
         Err(error) => {
             gates.give_up();

@@ -93,6 +93,8 @@ pub struct Core {
     pub active_expire: bool,
     /// The TCP addresses listened on; kept by the core that decides on changes.
     pub listening: Vec<SocketAddr>,
+    /// The addresses of the cores' own ports; kept by the same core.
+    pub own_listening: Vec<SocketAddr>,
     /// A CONFIG SET that moves to other addresses is under way; kept by the same core.
     pub rebinding: bool,
     rng: u64,
@@ -122,7 +124,7 @@ impl Core {
         let shard = Shard::new(settings.shard_config(&config, &shared, id));
         let shards = shared.shards;
         let rng = shared.rng_seed.wrapping_mul(u64::from(id.0) + 1) | 1;
-        let listening = shared.addresses.clone();
+        let (listening, own_listening) = (shared.addresses.clone(), shared.own_addresses.clone());
         let mut core = Core {
             id,
             shards,
@@ -144,6 +146,7 @@ impl Core {
             jobs: Jobs::default(),
             active_expire: true,
             listening,
+            own_listening,
             rebinding: false,
             rng,
             turn: 0,

@@ -21,6 +21,7 @@ use crate::commands::{self, Call};
 use crate::core::{Core, Io};
 use crate::exec::Run;
 use crate::hop::Origin;
+use crate::nodes;
 use crate::session::SessionFlags;
 use crate::settings::Gates;
 
@@ -198,6 +199,10 @@ impl Core {
         if session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED {
             return false;
         }
+        let leaves = command.owner != self.id.0 || entry.row.flags.contains(Flags::LEAVES_DB);
+        if leaves && session.flags.contains(SessionFlags::CORE_PORT) {
+            return false;
+        }
         session.commands += 1;
         session.last_command = Some(id);
         let no_touch = session.flags.contains(SessionFlags::NO_TOUCH);
@@ -279,7 +284,7 @@ impl Core {
         if !authenticated && !row.flags.contains(Flags::NO_AUTH) {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
-        Ok(())
+        self.redirect(conn, id, args)
     }
 
     fn carry_out(
@@ -293,6 +298,10 @@ impl Core {
     ) {
         self.exec.start(io.now_ms());
         let ns = match row.handler {
+            _ if self.leaves_node(conn, row, args) => {
+                self.fail_call(io, conn, id, &nodes::other_database(row));
+                self.exec.finish(id)
+            }
             Handler::Shard(handler) => {
                 // A subcommand's key was not looked up with its container.
                 let (owner, hash) = match usize::from(first_key(&registry().entry(id).keys)) {
@@ -317,8 +326,7 @@ impl Core {
             Handler::Server(server) => {
                 let call = Call { conn, id, args };
                 if let Err(error) = commands::run(self, io, server, &call) {
-                    self.exec.stats.failed(Some(id), error.code());
-                    self.reply(io, conn, |out| error.write(out));
+                    self.fail_call(io, conn, id, &error);
                 }
                 self.exec.finish(id)
             }
@@ -412,6 +420,12 @@ impl Core {
             self.exec.stats.commands[id.index()].rejected += 1;
         }
         self.exec.stats.error(error.code());
+        self.reply(io, conn, |out| error.write(out));
+    }
+
+    /// Answers with an error of the command itself, and counts it.
+    fn fail_call(&mut self, io: &mut Io, conn: ConnId, id: CommandId, error: &CommandError) {
+        self.exec.stats.failed(Some(id), error.code());
         self.reply(io, conn, |out| error.write(out));
     }
 

@@ -16,6 +16,7 @@ mod input;
 mod latency;
 mod logging;
 mod multi;
+mod nodes;
 mod rebind;
 mod remote;
 mod room;

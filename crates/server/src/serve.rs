@@ -11,7 +11,7 @@ use pinyon_runtime::{
 };
 
 use crate::config::Config;
-use crate::config::listen::{AddressError, addresses};
+use crate::config::listen::{AddressError, addresses, addresses_at};
 use crate::core::Core;
 use crate::shared::Shared;
 use crate::startup::StartupError;
@@ -50,6 +50,7 @@ impl Server {
             .map(|path| UnixListen { path, mode: (config.unixsocketperm != 0).then_some(config.unixsocketperm) });
         let spec = ListenSpec {
             tcp: addresses(&config)?,
+            own: core_addresses(&config, shards)?,
             unix,
             backlog: config.tcp_backlog,
             cores: usize::from(shards),
@@ -62,6 +63,7 @@ impl Server {
             shards,
             cpus.iter().any(Option::is_some),
             listeners.local_addrs().to_vec(),
+            (config.first_core_port(), listeners.own_addrs()),
             seeds(),
         ));
         Ok(Server { config: Arc::new(config), shared, listeners, cpus })
@@ -96,6 +98,12 @@ impl Server {
         pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
         Ok(())
     }
+}
+
+/// By core: the addresses that it alone listens on; empty without `core-ports`.
+fn core_addresses(config: &Config, shards: u16) -> Result<Vec<Vec<SocketAddr>>, AddressError> {
+    let Some(first) = config.first_core_port() else { return Ok(Vec::new()) };
+    (0..shards).map(|core| addresses_at(config, first + core)).collect()
 }
 
 /// Descriptors that the server needs besides those of clients.

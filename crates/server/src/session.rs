@@ -43,6 +43,10 @@ bitflags::bitflags! {
         const KILLED = 1 << 13;
         /// The client has shut down its side: it will send no more.
         const EOF = 1 << 14;
+        /// Came in by the port of this core, where other cores' keys are refused.
+        const CORE_PORT = 1 << 15;
+        /// READONLY of a cluster.
+        const READONLY = 1 << 16;
         /// Any of these sends commands down the slow path.
         const SLOW_PATH = Self::REPLY_OFF.bits() | Self::REPLY_SKIP_NEXT.bits() | Self::REPLY_SKIP.bits()
             | Self::MONITOR.bits();
@@ -95,6 +99,7 @@ impl Session {
         let mut flags = SessionFlags::empty();
         flags.set(SessionFlags::AUTHENTICATED, authenticated);
         flags.set(SessionFlags::UNIX, peer.kind == PeerKind::Unix);
+        flags.set(SessionFlags::CORE_PORT, peer.own_port);
         Session {
             conn,
             id,
@@ -130,6 +135,7 @@ impl Session {
         self.proto = Proto::Resp2;
         self.flags.set(SessionFlags::AUTHENTICATED, authenticated);
         self.flags.remove(SessionFlags::SLOW_PATH | SessionFlags::NO_EVICT | SessionFlags::NO_TOUCH);
+        self.flags.remove(SessionFlags::READONLY);
         self.details.name.clear();
     }
 

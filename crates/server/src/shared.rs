@@ -25,6 +25,10 @@ pub struct Shared {
     pub pinned: bool,
     /// The TCP addresses listened on at the start.
     pub addresses: Vec<SocketAddr>,
+    /// The port of core 0, where cores have their own; the others' follow it.
+    pub first_core_port: Option<u16>,
+    /// The addresses of the cores' own ports at the start.
+    pub own_addresses: Vec<SocketAddr>,
     pub client_memory: ClientMemory,
     pub room: Room,
     /// Memory in use when the cores had started.
@@ -44,6 +48,7 @@ impl Shared {
         shards: u16,
         pinned: bool,
         addresses: Vec<SocketAddr>,
+        core_ports: (Option<u16>, Vec<SocketAddr>),
         seeds: [u64; 8],
     ) -> Shared {
         // Everybody may see the id, and nobody may learn the seeds from it.
@@ -58,6 +63,8 @@ impl Shared {
             config_file,
             pinned,
             addresses,
+            first_core_port: core_ports.0,
+            own_addresses: core_ports.1,
             client_memory: ClientMemory::new(shards),
             room: Room::new(shards),
             startup_bytes: AtomicU64::new(0),

@@ -31,13 +31,25 @@ impl Core {
         S: Fn() -> F,
         D: FnOnce(&mut Core, &mut Io, Vec<T>) + 'static,
     {
+        let targets: Vec<u16> = (0..self.shards).collect();
+        self.gather_slices_on(io, &targets, start, done);
+    }
+
+    /// As `gather`, for work that goes on over many turns: `start` makes each core's share.
+    pub fn gather_slices_on<T, F, S, D>(&mut self, io: &mut Io, targets: &[u16], start: S, done: D)
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Core, &mut Io) -> Option<T> + Send + 'static,
+        S: Fn() -> F,
+        D: FnOnce(&mut Core, &mut Io, Vec<T>) + 'static,
+    {
         self.flush_hops(io);
-        let gather = self.open_gather(usize::from(self.shards), done);
-        for target in 0..self.shards {
+        let gather = self.open_gather(targets.len(), done);
+        for (part, &target) in targets.iter().enumerate() {
             let mut share = start();
             let slice: Slice =
                 Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
-            let (home, part) = (self.id, u32::from(target));
+            let (home, part) = (self.id, part as u32);
             self.expecting += 1;
             if target == self.id.0 {
                 self.start_job(io, home, gather, part, slice);

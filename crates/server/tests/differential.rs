@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use pinyon_testkit::differential::{Differential, Era, Options, calls_from_env};
-use pinyon_testkit::{Program, Random, Server, ServerOptions};
+use pinyon_testkit::{Address, Program, Random, Server, ServerOptions};
 
 const SHARDS: u16 = 3;
 
@@ -16,10 +16,15 @@ fn start(options: ServerOptions) -> Server {
 
 fn compare(oracle: Program, era: Era) {
     let oracle = start(ServerOptions::new(oracle));
-    let mut pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let address = pinyon.address();
+    compare_at(&oracle, pinyon, &address, era);
+}
+
+/// Compares what is answered at the one address of Pinyon.
+fn compare_at(oracle: &Server, mut pinyon: Server, address: &Address, era: Era) {
     let options = Options::from_env(era);
-    let differential =
-        Differential::new(&oracle.address(), &pinyon.address(), options).expect("connections to both servers");
+    let differential = Differential::new(&oracle.address(), address, options).expect("connections to both servers");
     if let Err(differences) = differential.run(calls_from_env()) {
         let log = if pinyon.is_running() { String::new() } else { format!("\nPinyon ended:\n{}", pinyon.log()) };
         panic!("{differences}{log}");

@@ -44,11 +44,12 @@ pub struct ServerOptions {
     args: Vec<String>,
     shards: Option<u16>,
     unix_socket: bool,
+    core_ports: bool,
 }
 
 impl ServerOptions {
     pub fn new(program: Program) -> ServerOptions {
-        ServerOptions { program, built_at: None, args: Vec::new(), shards: None, unix_socket: false }
+        ServerOptions { program, built_at: None, args: Vec::new(), shards: None, unix_socket: false, core_ports: false }
     }
 
     /// Where Pinyon was built, for tests that must run what was built with them; `PINYON_SERVER` still says otherwise.
@@ -66,6 +67,12 @@ impl ServerOptions {
     /// Pinyon's number of shards, on threads that are not pinned, so that tests may share the machine.
     pub fn shards(mut self, shards: u16) -> ServerOptions {
         self.shards = Some(shards);
+        self
+    }
+
+    /// Pinyon's cores listen on ports of their own, too.
+    pub fn core_ports(mut self) -> ServerOptions {
+        self.core_ports = true;
         self
     }
 
@@ -106,12 +113,18 @@ impl ServerOptions {
         if let Some(shards) = self.shards {
             command.args(["--shards", &shards.to_string(), "--pin", "no"]);
         }
+        let mut core_ports = None;
+        if self.core_ports {
+            let first = free_ports(self.shards.unwrap_or(1)).map_err(|error| failed("no free ports", error))?;
+            command.args(["--core-ports", "yes", "--core-port-base", &first.to_string()]);
+            core_ports = Some(first);
+        }
         if let Some(path) = &unix {
             command.arg("--unixsocket").arg(path);
         }
         command.args(&self.args).stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = command.spawn().map_err(|error| failed(&format!("{}", binary.display()), error))?;
-        let mut server = Server { child, port, unix, folder };
+        let mut server = Server { child, port, core_ports, unix, folder };
         match server.wait_until_ready() {
             Ok(()) => Ok(server),
             Err(why) => Err(StartError(format!("{command:?} {why}; it said:\n{}", server.log_tail()))),
@@ -180,6 +193,25 @@ pub fn free_port() -> io::Result<u16> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.port())
 }
 
+/// The first of so many TCP ports in a row that nobody listens on at the moment. They are below those that the kernel gives
+/// to connections: of these, ones that have just ended are in the way of every other.
+fn free_ports(count: u16) -> io::Result<u16> {
+    const TRIES: u32 = 100;
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 22_000;
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..TRIES {
+        let number = NUMBER.fetch_add(u32::from(count), Ordering::Relaxed);
+        let first = FIRST + std::process::id().wrapping_mul(7919).wrapping_add(number) % PORTS;
+        let ports = first..first + u32::from(count);
+        let taken = |port: u32| TcpListener::bind(("127.0.0.1", port as u16)).is_err();
+        if !ports.into_iter().any(taken) {
+            return Ok(first as u16);
+        }
+    }
+    Err(io::Error::other("no free ports in a row"))
+}
+
 fn new_folder() -> io::Result<PathBuf> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -198,6 +230,8 @@ fn new_folder() -> io::Result<PathBuf> {
 pub struct Server {
     child: Child,
     port: u16,
+    /// The first core's own port.
+    core_ports: Option<u16>,
     unix: Option<PathBuf>,
     folder: PathBuf,
 }
@@ -223,6 +257,14 @@ impl Server {
 
     pub fn address(&self) -> Address {
         Address::local(self.port)
+    }
+
+    /// The address of a core's own port.
+    ///
+    /// # Panics
+    /// Cores have none: it was started without [`ServerOptions::core_ports`].
+    pub fn core_address(&self, core: u16) -> Address {
+        Address::local(self.core_ports.expect("started with core ports") + core)
     }
 
     /// Its unix socket, where one was asked for.

@@ -4,6 +4,7 @@
 //! `registry` flattens all of them and finds a row by the name a client sent; `keys_of` finds the keys among a command's
 //! arguments.
 
+pub mod cluster;
 pub mod connection;
 pub mod key;
 pub mod keys_of;

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::keys_of::KeyPlan;
 use super::lookup::NameTable;
 use super::row::Command;
-use super::{connection, key, server, string};
+use super::{cluster, connection, key, server, string};
 
 /// The number of a command or subcommand: `0..registry().len()`. The top-level commands come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,8 +69,9 @@ pub struct Registry {
 /// The commands of this build.
 #[inline]
 pub fn registry() -> &'static Registry {
-    static REGISTRY: LazyLock<Registry> =
-        LazyLock::new(|| Registry::new(&[string::COMMANDS, key::COMMANDS, connection::COMMANDS, server::COMMANDS]));
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+        Registry::new(&[string::COMMANDS, key::COMMANDS, cluster::COMMANDS, connection::COMMANDS, server::COMMANDS])
+    });
     &REGISTRY
 }
 

@@ -124,6 +124,8 @@ bitflags! {
         /// Only when DEBUG is allowed; not shown by COMMAND.
         const HIDDEN_DEBUG = 1 << 23;
         const SUBCOMMAND_SYSCMD = 1 << 24;
+        /// Takes its key to another database, and is for nothing else. Not shown by COMMAND.
+        const LEAVES_DB = 1 << 25;
     }
 }
 
@@ -361,6 +363,22 @@ pub enum ServerCommand {
     ClientTrackinginfo,
     ClientUnblock,
     ClientUnpause,
+    // cluster
+    Asking,
+    ClusterCountFailureReports,
+    ClusterCountkeysinslot,
+    ClusterGetkeysinslot,
+    ClusterHelp,
+    ClusterInfo,
+    ClusterKeyslot,
+    ClusterLinks,
+    ClusterMyid,
+    ClusterNodes,
+    ClusterReplicas,
+    ClusterShards,
+    ClusterSlots,
+    Readonly,
+    Readwrite,
     // keys, over all shards or with a server's view
     Keys,
     Scan,

@@ -204,6 +204,7 @@ pub fn start(mut cfg: RuntimeConfig, host: &str, unix: Option<PathBuf>) -> Runni
         backlog: 1024,
         cores: cfg.cpus.len(),
         keepalive_secs: 300,
+        own: Vec::new(),
     };
     let listeners = bind(&spec).unwrap();
     let addrs = listeners.local_addrs().to_vec();

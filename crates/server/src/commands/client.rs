@@ -265,6 +265,7 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         (SessionFlags::BLOCKED, 'b'),
         (SessionFlags::CLOSING, 'c'),
         (SessionFlags::UNIX, 'U'),
+        (SessionFlags::READONLY, 'r'),
         (SessionFlags::NO_EVICT, 'e'),
         (SessionFlags::NO_TOUCH, 'T'),
     ] {

@@ -72,7 +72,7 @@ impl Core {
         startup::take_over(&self.config, &config)?;
         if rebind.is_empty() {
             config.version = self.shared.next_config_version();
-        } else if let Err(error) = self.open_listeners(io, &rebind.added) {
+        } else if let Err(error) = self.open_listeners(io, &rebind) {
             self.take_back(&config);
             return Err(refused(&error));
         }
@@ -95,7 +95,7 @@ impl Core {
     /// Opens the new addresses on the other cores, too; then the deciding core puts the decision into force, or takes it
     /// back if one of them failed.
     fn rebind(&mut self, io: &mut Io, ticket: Ticket, decision: Decision) {
-        let added = decision.rebind.added.clone();
+        let added = decision.rebind.clone();
         let open = move |core: &mut Core, io: &mut Io| match core.id.0 {
             DECIDING_CORE => Ok(()),
             _ => core.open_listeners(io, &added).map_err(|error| error.to_string()),
@@ -127,7 +127,7 @@ impl Core {
                 let Decision { rebind, failure, .. } = decision;
                 let close = move |core: &mut Core, io: &mut Io| {
                     if closes[usize::from(core.id.0)] {
-                        core.close_listeners(io, &rebind.added);
+                        core.close_added(io, &rebind);
                     }
                 };
                 core.gather_all(io, close, move |core, io, _| {
@@ -142,7 +142,7 @@ impl Core {
         let work = move |core: &mut Core, io: &mut Io| {
             core.apply_config(config.clone());
             io.set_keepalive(core.config.tcp_keepalive);
-            core.close_listeners(io, &rebind.removed);
+            core.close_removed(io, &rebind);
         };
         self.gather_all(io, work, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
     }

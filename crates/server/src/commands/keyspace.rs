@@ -18,11 +18,18 @@ fn selected(core: &Core, call: &Call<'_>) -> DbIndex {
     core.sessions.get(call.conn).map_or(DbIndex(0), |session| session.db)
 }
 
+/// The cores whose keys are meant: all of them, and on a core's own port that one.
+fn shards_meant(core: &Core, call: &Call<'_>) -> Vec<u16> {
+    if core.is_on_core_port(call.conn) { vec![core.id.0] } else { (0..core.shards).collect() }
+}
+
 pub fn dbsize(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let db = selected(core, call);
+    let shards = shards_meant(core, call);
     let ticket = core.promise(call.conn);
-    core.gather_all(
+    core.gather(
         io,
+        &shards,
         move |core, _| core.exec.shard.db_len(db),
         move |core, io, sizes| core.fulfil(io, ticket, |out| out.int(sizes.iter().sum::<usize>() as i64)),
     );
@@ -46,6 +53,7 @@ fn flush(core: &mut Core, io: &mut Io, call: &Call<'_>, db: Option<DbIndex>) -> 
         2 if call.args.get(1).eq_ignore_ascii_case(b"ASYNC") => false,
         _ => return Err(CommandError::Syntax),
     };
+    let shards = shards_meant(core, call);
     let ticket = core.promise(call.conn);
     let share = move || {
         let mut emptied = false;
@@ -58,7 +66,7 @@ fn flush(core: &mut Core, io: &mut Io, call: &Call<'_>, db: Option<DbIndex>) -> 
             (!more || !wait).then_some(())
         }
     };
-    core.gather_slices(io, share, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
+    core.gather_slices_on(io, &shards, share, move |core, io, _: Vec<()>| core.fulfil(io, ticket, |out| out.ok()));
     Ok(())
 }
 
@@ -82,6 +90,9 @@ impl Core {
 }
 
 pub fn swapdb(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    if core.is_on_core_port(call.conn) {
+        return Err(CommandError::text("ERR SWAPDB is not allowed in cluster mode"));
+    }
     let index = |at: usize, text: &'static str| {
         let number = parse_i64(call.args.get(at)).ok_or(CommandError::text(text))?;
         i32::try_from(number).map_err(|_| CommandError::text(text))
@@ -103,6 +114,7 @@ pub fn swapdb(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn keys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let db = selected(core, call);
+    let shards = shards_meant(core, call);
     let ticket = core.promise(call.conn);
     let pattern = call.args.get(1).to_vec();
     let share = move || {
@@ -116,7 +128,7 @@ pub fn keys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             (cursor == 0).then(|| std::mem::take(&mut found))
         }
     };
-    core.gather_slices(io, share, move |core, io, shares: Vec<Vec<Vec<u8>>>| {
+    core.gather_slices_on(io, &shards, share, move |core, io, shares: Vec<Vec<Vec<u8>>>| {
         core.fulfil(io, ticket, |out| {
             out.array(shares.iter().map(Vec::len).sum());
             shares.iter().flatten().for_each(|key| out.bulk(key));
@@ -127,9 +139,10 @@ pub fn keys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn randomkey(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let db = selected(core, call);
+    let shards = shards_meant(core, call);
     let ticket = core.promise(call.conn);
     let draw = move |core: &mut Core, _: &mut Io| (core.exec.shard.random_key(db), core.exec.shard.db_len(db));
-    core.gather_all(io, draw, move |core, io, draws| {
+    core.gather(io, &shards, draw, move |core, io, draws| {
         let total: usize = draws.iter().filter(|(key, _)| key.is_some()).map(|(_, keys)| (*keys).max(1)).sum();
         let mut left = core.random_below(total);
         let chosen = draws.iter().filter(|(key, _)| key.is_some()).find(|(_, keys)| {
@@ -158,8 +171,10 @@ pub fn scan(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let options = scan_options(call.args)?;
     let db = selected(core, call);
     let shards = u64::from(core.shards);
-    let shard = (options.cursor % shards) as u16;
-    let mut cursor = options.cursor / shards;
+    let own = core.is_on_core_port(call.conn);
+    // A core's own port shows its keys alone, with its own cursor.
+    let shard = if own { core.id.0 } else { (options.cursor % shards) as u16 };
+    let mut cursor = if own { options.cursor } else { options.cursor / shards };
     let mut left = options.count;
     let key_type: TypeFilter = options.wanted.key_type;
     let pattern = options.wanted.pattern.map(<[u8]>::to_vec);
@@ -174,6 +189,7 @@ pub fn scan(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     };
     core.slices_on(io, shard, share, move |core, io, (at, keys)| {
         let next = match at {
+            at if own => at,
             0 if u64::from(shard) + 1 == shards => 0,
             0 => u64::from(shard) + 1,
             at => at * shards + u64::from(shard),

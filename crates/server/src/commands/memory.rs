@@ -21,7 +21,7 @@ fn with_facts(core: &mut Core, io: &mut Io, call: &Call<'_>, write: fn(&mut Writ
         io,
         |core, io| core.info_part(io, Wanted::default()),
         move |core, io, parts| {
-            let facts = Facts::new(core, parts);
+            let facts = Facts::new(core, parts, false);
             core.fulfil(io, ticket, |out| write(out, &facts));
         },
     );

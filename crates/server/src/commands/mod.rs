@@ -1,6 +1,7 @@
 //! The commands that the server carries out itself: connection, server and all-shard commands, one function each.
 
 mod client;
+mod cluster;
 mod command;
 mod configuration;
 mod debug;
@@ -59,6 +60,21 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::ClientTrackinginfo => client::trackinginfo(core, io, call),
         S::ClientUnblock => client::unblock(core, io, call),
         S::ClientUnpause => client::unpause(core, io, call),
+        S::Asking => cluster::asking(core, io, call),
+        S::ClusterCountFailureReports => cluster::count_failure_reports(core, io, call),
+        S::ClusterCountkeysinslot => cluster::countkeysinslot(core, io, call),
+        S::ClusterGetkeysinslot => cluster::getkeysinslot(core, io, call),
+        S::ClusterHelp => cluster::help(core, io, call),
+        S::ClusterInfo => cluster::info(core, io, call),
+        S::ClusterKeyslot => cluster::keyslot(core, io, call),
+        S::ClusterLinks => cluster::links(core, io, call),
+        S::ClusterMyid => cluster::myid(core, io, call),
+        S::ClusterNodes => cluster::nodes(core, io, call),
+        S::ClusterReplicas => cluster::replicas(core, io, call),
+        S::ClusterShards => cluster::shards(core, io, call),
+        S::ClusterSlots => cluster::slots(core, io, call),
+        S::Readonly => cluster::readonly(core, io, call),
+        S::Readwrite => cluster::readwrite(core, io, call),
         S::Command => command::command(core, io, call),
         S::CommandCount => command::count(core, io, call),
         S::CommandDocs => command::docs(core, io, call),

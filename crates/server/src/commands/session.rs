@@ -1,5 +1,6 @@
 //! AUTH, ECHO, HELLO, PING, QUIT, RESET, SELECT: what concerns one connection and needs no other core.
 
+use pinyon_base::DbIndex;
 use pinyon_base::number::parse_i64;
 use pinyon_engine::CommandError;
 use pinyon_engine::command::key::transfer::db_index;
@@ -38,7 +39,13 @@ pub fn quit(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 pub fn select(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let db = db_index(call.args.get(1), core.settings.databases)?;
+    let db = match db_index(call.args.get(1), core.settings.databases) {
+        Ok(DbIndex(0)) => DbIndex(0),
+        Ok(_) | Err(CommandError::DbOutOfRange) if core.is_on_core_port(call.conn) => {
+            return Err(CommandError::text("ERR SELECT is not allowed in cluster mode"));
+        }
+        other => other?,
+    };
     if let Some(session) = core.sessions.get_mut(call.conn) {
         session.db = db;
     }
@@ -132,7 +139,8 @@ pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         session.proto = proto;
     }
     let (id, proto) = (session.id, session.proto);
-    core.reply(io, call.conn, |out| greet(out, id, proto));
+    let mode = mode(core.is_on_core_port(call.conn));
+    core.reply(io, call.conn, |out| greet(out, id, proto, mode));
     Ok(())
 }
 
@@ -161,7 +169,12 @@ pub fn is_printable(text: &[u8]) -> bool {
     text.iter().all(|&byte| (b'!'..=b'~').contains(&byte))
 }
 
-fn greet(out: &mut Writer<'_>, id: u64, proto: Proto) {
+/// What HELLO and INFO call the kind of server; a core's own port is a cluster node's.
+pub fn mode(on_core_port: bool) -> &'static str {
+    if on_core_port { "cluster" } else { "standalone" }
+}
+
+fn greet(out: &mut Writer<'_>, id: u64, proto: Proto, mode: &str) {
     out.map(7);
     out.bulk_str("server");
     out.bulk_str("redis");
@@ -172,7 +185,7 @@ fn greet(out: &mut Writer<'_>, id: u64, proto: Proto) {
     out.bulk_str("id");
     out.int(id as i64);
     out.bulk_str("mode");
-    out.bulk_str("standalone");
+    out.bulk_str(mode);
     out.bulk_str("role");
     out.bulk_str("master");
     out.bulk_str("modules");

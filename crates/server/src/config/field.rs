@@ -264,6 +264,22 @@ choice_field!(Supervised, SUPERVISED, [
     "no" => Supervised::No,
 ]);
 
+/// How cluster clients are told to reach a core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointType {
+    #[default]
+    Ip,
+    Hostname,
+    /// Not at all: by the address that they use already.
+    Unknown,
+}
+
+choice_field!(EndpointType, ENDPOINT_TYPES, [
+    "ip" => EndpointType::Ip,
+    "hostname" => EndpointType::Hostname,
+    "unknown-endpoint" => EndpointType::Unknown,
+]);
+
 choice_field!(EvictionPolicy, POLICIES, [
     "volatile-lru" => EvictionPolicy::VolatileLru,
     "volatile-lfu" => EvictionPolicy::VolatileLfu,

@@ -1,4 +1,4 @@
-//! From `bind` and `port` to socket addresses.
+//! From `bind`, `port` and `core-ports` to socket addresses.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -23,13 +23,29 @@ pub enum AddressError {
 /// # Errors
 /// An address that must be there and is not, a name that is not known, or no address left.
 pub fn addresses(config: &Config) -> Result<Vec<SocketAddr>, AddressError> {
+    addresses_at(config, config.port)
+}
+
+impl Config {
+    /// The port of core 0 with `core-ports yes`; the other cores' follow it.
+    pub fn first_core_port(&self) -> Option<u16> {
+        let base = if self.core_port_base == 0 { self.port.saturating_add(1) } else { self.core_port_base };
+        self.core_ports.then_some(base)
+    }
+}
+
+/// As [`addresses`], with another port than the main one: where cores have their own.
+///
+/// # Errors
+/// As of [`addresses`].
+pub fn addresses_at(config: &Config, port: u16) -> Result<Vec<SocketAddr>, AddressError> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    if config.port == 0 || config.bind.is_empty() {
+    if port == 0 || config.bind.is_empty() {
         return Ok(addresses);
     }
     for bind in &config.bind {
         let fail = |source| AddressError::Lookup { name: bind.name.clone(), source };
-        for address in (bind.host(), config.port).to_socket_addrs().map_err(fail)? {
+        for address in (bind.host(), port).to_socket_addrs().map_err(fail)? {
             match usable(address) {
                 Ok(()) if addresses.contains(&address) => {}
                 Ok(()) => addresses.push(address),

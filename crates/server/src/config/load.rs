@@ -91,6 +91,8 @@ pub enum Fault {
     IncludeDepth,
     #[error("Configured to not listen anywhere: port is 0, or bind is empty, and unixsocket is not set")]
     NowhereToListen,
+    #[error("core-ports need ports {first} to {last}, {why}; see core-port-base")]
+    CorePorts { first: u32, last: u32, why: &'static str },
     #[error("unix socket path too long ({0}), must be under {max}", max = UNIX_PATH_BYTES_MAX + 1)]
     UnixPathTooLong(usize),
 }
@@ -314,7 +316,7 @@ impl Loader {
 /// What is wrong between directives that are right each for itself.
 fn faults(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let tcp = config.port != 0 && !config.bind.is_empty();
+    let tcp = (config.port != 0 || config.first_core_port().is_some()) && !config.bind.is_empty();
     match &config.unixsocket {
         None if !tcp => faults.push(Fault::NowhereToListen),
         None => {}
@@ -325,7 +327,24 @@ fn faults(config: &Config) -> Vec<Fault> {
             }
         }
     }
+    faults.extend(core_port_fault(config));
     faults
+}
+
+/// Whether every core can have a port, and none of them is the main one.
+fn core_port_fault(config: &Config) -> Option<Fault> {
+    let first = u32::from(config.first_core_port()?);
+    let last = first + u32::from(config.shard_count()) - 1;
+    let why = if last > u32::from(u16::MAX) {
+        "which go too far"
+    } else if config.port == 0 && config.core_port_base == 0 {
+        "as port is 0"
+    } else if (first..=last).contains(&u32::from(config.port)) {
+        "and port is among them"
+    } else {
+        return None;
+    };
+    Some(Fault::CorePorts { first, last, why })
 }
 
 /// The words of a line. None when quotes are not balanced. What `\xHH` makes must be UTF-8, or it is replaced.

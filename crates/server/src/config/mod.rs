@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use pinyon_engine::keyspace::EvictionPolicy;
 
 use directive::Directive;
-pub use field::{Allow, BytesOrPercent, Loglevel, Supervised};
+pub use field::{Allow, BytesOrPercent, EndpointType, Loglevel, Supervised};
 pub use lists::{BindAddress, OutputLimit, OutputLimits};
 pub use live::{config_get, config_set, set_failed};
 pub use load::{Loaded, Options, load};
@@ -63,6 +63,14 @@ config! {
 
     bind: Vec<BindAddress> = Vec::new(),
     port: u16 = 0,
+    core_ports: bool = false,
+    /// 0 = the port after `port`.
+    core_port_base: u16 = 0,
+    cluster_announce_ip: String = String::new(),
+    /// Of core 0; 0 = the real ones.
+    cluster_announce_port: u16 = 0,
+    cluster_announce_hostname: String = String::new(),
+    cluster_preferred_endpoint_type: EndpointType = EndpointType::Ip,
     tcp_backlog: u32 = 0,
     unixsocket: Option<PathBuf> = None,
     /// 0 leaves what the umask gives.

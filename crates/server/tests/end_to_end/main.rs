@@ -5,6 +5,7 @@
 mod access;
 mod buffers;
 mod clients;
+mod cluster;
 mod configuration;
 mod debugging;
 mod expiry;

@@ -240,6 +240,8 @@ pub(super) fn named(random: &mut Random, name: &str) -> Option<Vec<u8>> {
         "client-id" => &[b"987654321", b"987654322", b"0", b"-1", b"abc"],
         "connection-name" | "clientname" => &[b"worker-1", b"w", b"", b"with space", b"new\nline", b"\xc3\xa9"],
         "username" => &[b"default", b"nobody"],
+        "slot" => &[b"0", b"12182", b"16383", b"16384", b"-1", b"abc", b""],
+        "node-id" => &[b"0123456789012345678901234567890123456789", b"x", b""],
         "section" => {
             &[b"server", b"clients", b"memory", b"stats", b"cpu", b"keyspace", b"default", b"all", b"nosuchsection"]
         }

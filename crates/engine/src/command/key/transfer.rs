@@ -74,7 +74,7 @@ pub(super) const COPY: Command = Command {
 pub(super) const MOVE: Command = Command {
     name: "move",
     arity: 3,
-    flags: Flags::WRITE.union(Flags::FAST),
+    flags: Flags::WRITE.union(Flags::FAST).union(Flags::LEAVES_DB),
     categories: Categories::KEYSPACE,
     keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     group: Group::Generic,

@@ -52,6 +52,37 @@ pub const OBJECT: &[&str] = &[
     "    Show these lines.",
 ];
 
+pub const CLUSTER: &[&str] = &[
+    "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "COUNT-FAILURE-REPORTS <node-id>",
+    "    Tell how many nodes hold this one for failed: none, as cores fail together.",
+    "COUNTKEYSINSLOT <slot>",
+    "    Count the keys of a slot. Goes over the keys of one core.",
+    "GETKEYSINSLOT <slot> <count>",
+    "    Tell at most <count> keys of a slot. Goes over the keys of one core.",
+    "INFO",
+    "    Tell the state of the cluster.",
+    "KEYSLOT <key>",
+    "    Tell the slot of a key.",
+    "LINKS",
+    "    Tell the connections between nodes: there are none.",
+    "MYID",
+    "    Tell the id of the core that serves this connection.",
+    "NODES",
+    "    Tell all cores, one a line:",
+    "    <id> <ip:port> <flags> <master> <pings> <pongs> <epoch> <link> <slots>",
+    "REPLICAS <node-id>",
+    "    Tell the replicas of a node: there are none.",
+    "SHARDS",
+    "    Tell which core has which slots, and how it is.",
+    "SLAVES <node-id>",
+    "    As REPLICAS.",
+    "SLOTS",
+    "    Tell which core has which slots.",
+    "HELP",
+    "    Show these lines.",
+];
+
 pub const CLIENT: &[&str] = &[
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GETREDIR",
@@ -235,6 +266,7 @@ mod tests {
     const TEXTS: &[(&str, &[&str])] = &[
         ("object", super::OBJECT),
         ("client", super::CLIENT),
+        ("cluster", super::CLUSTER),
         ("config", super::CONFIG),
         ("command", super::COMMAND),
         ("memory", super::MEMORY),

@@ -122,13 +122,15 @@ pub fn ratio(a: u64, b: u64) -> f64 {
 pub struct Facts {
     pub parts: Vec<Part>,
     pub memory: Memory,
+    /// The core by whose own port it was asked; it speaks as a cluster node, of its own keys.
+    pub node: Option<u16>,
 }
 
 impl Facts {
     /// To be made once all parts are there, on the core that asks.
-    pub fn new(core: &Core, parts: Vec<Part>) -> Facts {
+    pub fn new(core: &Core, parts: Vec<Part>, on_core_port: bool) -> Facts {
         let memory = memory_of(core, &parts);
-        Facts { parts, memory }
+        Facts { parts, memory, node: on_core_port.then_some(core.id.0) }
     }
 
     pub fn sum(&self, of: impl Fn(&Part) -> u64) -> u64 {
@@ -149,6 +151,14 @@ impl Facts {
             }
         }
         dbs
+    }
+
+    /// Each database over the cores that are spoken of: all, or the one node.
+    pub fn shown_dbs(&self) -> Vec<DbPart> {
+        match self.node {
+            Some(core) => self.parts.get(usize::from(core)).map_or_else(Vec::new, |part| part.dbs.clone()),
+            None => self.dbs(),
+        }
     }
 
     /// Each command over all cores, by its number; empty unless wanted.

@@ -84,12 +84,13 @@ pub fn info(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         histograms: sections.contains(Sections::LATENCYSTATS),
         executions: sections.contains(Sections::PINYON),
     };
+    let on_core_port = core.is_on_core_port(call.conn);
     let ticket = core.promise(call.conn);
     core.gather_all(
         io,
         move |core, io| core.info_part(io, wanted),
         move |core, io, parts| {
-            let facts = Facts::new(core, parts);
+            let facts = Facts::new(core, parts, on_core_port);
             let text = render(core, &facts, sections);
             core.fulfil(io, ticket, |out| out.verbatim("txt", text.as_bytes()));
         },

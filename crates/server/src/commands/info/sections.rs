@@ -5,11 +5,11 @@ use std::path::Path;
 use super::Text;
 use super::facts::{Facts, ratio};
 use super::process::{CpuTimes, os};
-use crate::commands::session::REDIS_VERSION;
+use crate::commands::session::{REDIS_VERSION, mode};
 use crate::config::{Config, Supervised, directives};
 use crate::core::Core;
 
-pub(super) fn server(text: &mut Text, core: &Core, _: &Facts) {
+pub(super) fn server(text: &mut Text, core: &Core, facts: &Facts) {
     let now_us = pinyon_runtime::clock::unix_us();
     let uptime = (now_us / 1_000_000 - core.shared.started_ms / 1000).max(0);
     let path = |path: Option<&Path>| path.map_or_else(String::new, |path| path.display().to_string());
@@ -20,7 +20,7 @@ pub(super) fn server(text: &mut Text, core: &Core, _: &Facts) {
     text.line("redis_git_sha1", "00000000");
     text.line("redis_git_dirty", 0);
     text.line("redis_build_id", 0);
-    text.line("redis_mode", "standalone");
+    text.line("redis_mode", mode(facts.node.is_some()));
     text.line("os", os());
     text.line("arch_bits", usize::BITS);
     text.line("monotonic_clock", "POSIX clock_gettime");
@@ -234,14 +234,14 @@ pub(super) fn modules(text: &mut Text, _: &Core, _: &Facts) {
     text.heading("Modules");
 }
 
-pub(super) fn cluster(text: &mut Text, _: &Core, _: &Facts) {
+pub(super) fn cluster(text: &mut Text, _: &Core, facts: &Facts) {
     text.heading("Cluster");
-    text.line("cluster_enabled", 0);
+    text.line("cluster_enabled", u8::from(facts.node.is_some()));
 }
 
 pub(super) fn keyspace(text: &mut Text, _: &Core, facts: &Facts) {
     text.heading("Keyspace");
-    for (number, db) in facts.dbs().iter().enumerate().filter(|(_, db)| db.keys > 0) {
+    for (number, db) in facts.shown_dbs().iter().enumerate().filter(|(_, db)| db.keys > 0) {
         let (keys, volatile, ttl) = (db.keys, db.volatile, db.average_ttl_ms());
         text.line(format_args!("db{number}"), format_args!("keys={keys},expires={volatile},avg_ttl={ttl}"));
     }

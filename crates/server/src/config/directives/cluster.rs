@@ -1,20 +1,42 @@
-//! redis.conf's directives about Redis Cluster. This version is not a cluster node.
+//! Ports of single cores, for clients that speak Redis Cluster's protocol, and redis.conf's directives about clusters.
 
 use super::{INT, LONG, Section, ULONG};
 use crate::config::directive::Home::Kept;
 use crate::config::directive::Lacking::Cluster;
 use crate::config::directive::{Directive, Refusal};
+use crate::config::field::{ENDPOINT_TYPES, field};
 use crate::config::lists::check_hostname;
 use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Cluster",
-    intro: "This version is not a cluster node: these directives of redis.conf are read, kept and reported, without \
-            effect. cluster-enabled yes stops the start.",
+    intro: "With core-ports yes, every core has a port of its own, where clients that speak Redis Cluster's protocol take \
+            it for a node. Pinyon is no node of a cluster of several servers: most directives of redis.conf about that \
+            are read, kept and reported, without effect, and cluster-enabled yes stops the start.",
     rows: ROWS,
 };
 
 const ROWS: &[Directive] = &[
+    Directive::new(
+        "core-ports",
+        Kind::Bool,
+        "no",
+        field!(core_ports),
+        "Whether each core listens on a port of its own, too. Cluster clients that are given one of these ports ask each \
+         key's own core, so no command travels between cores. A key of another core is answered with -MOVED there; \
+         on the main port all keys just work.",
+    )
+    .own()
+    .at_start(),
+    Directive::new(
+        "core-port-base",
+        Kind::Int(0, 65535),
+        "0",
+        field!(core_port_base),
+        "The port of the first core, with core-ports yes; the others follow. 0 is the port after the main one.",
+    )
+    .own()
+    .at_start(),
     Directive::new("cluster-enabled", Kind::Bool, "no", Kept(Cluster), "Whether the server is a node of a cluster.")
         .at_start()
         .refused(Refusal::Always),
@@ -99,13 +121,21 @@ const ROWS: &[Directive] = &[
         Kept(Cluster),
         "Bytes waiting for another node after which its link is cut; 0 = no limit.",
     ),
-    Directive::new("cluster-announce-ip", Kind::Text, "\"\"", Kept(Cluster), "The address that a node says it has."),
+    Directive::new(
+        "cluster-announce-ip",
+        Kind::Text,
+        "\"\"",
+        field!(cluster_announce_ip),
+        "The address at which clients of the cores' ports reach them. Without one it is the address that each client \
+         has connected to.",
+    ),
     Directive::new(
         "cluster-announce-port",
         Kind::Int(0, 65535),
         "0",
-        Kept(Cluster),
-        "The port that a node says it has.",
+        field!(cluster_announce_port),
+        "The port at which clients reach the first core's port, where it is another one for them; the other cores' \
+         follow. 0 is the real one.",
     ),
     Directive::new(
         "cluster-announce-tls-port",
@@ -125,15 +155,16 @@ const ROWS: &[Directive] = &[
         "cluster-announce-hostname",
         Kind::Checked(check_hostname),
         "\"\"",
-        Kept(Cluster),
-        "The name that a node says it has.",
+        field!(cluster_announce_hostname),
+        "The host name at which clients of the cores' ports reach them.",
     ),
     Directive::new("cluster-announce-human-nodename", Kind::Text, "\"\"", Kept(Cluster), "A name for people, in logs."),
     Directive::new(
         "cluster-preferred-endpoint-type",
-        Kind::Choice(&["ip", "hostname", "unknown-endpoint"]),
+        Kind::Choice(ENDPOINT_TYPES),
         "ip",
-        Kept(Cluster),
-        "Which of those clients are told.",
+        field!(cluster_preferred_endpoint_type),
+        "Which of the two clients are to use: the address, the host name, or what they have connected to \
+         (unknown-endpoint).",
     ),
 ];

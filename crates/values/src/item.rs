@@ -25,6 +25,15 @@ impl<'a> Item<'a> {
         parse_i64(text).map_or(Item::Bytes(text), Item::Int)
     }
 
+    /// The same element in its one form: tables give the text of integers as `Bytes`.
+    #[inline]
+    pub fn canonical(self) -> Item<'a> {
+        match self {
+            Item::Bytes(text) => Item::of(text),
+            int => int,
+        }
+    }
+
     /// The text; an integer's digits are written into `scratch`.
     #[inline]
     pub fn bytes<'s>(&'s self, scratch: &'s mut [u8; 20]) -> &'s [u8] {

@@ -3,6 +3,12 @@
 //! Nothing here knows a key, a command, a clock or a file: times and seeds come in as values.
 #![forbid(unsafe_code)]
 
+pub mod hash;
 pub mod item;
+pub mod memory;
+pub mod packed;
+pub mod set;
+mod slab;
+pub mod table;
 
 pub use item::Item;

@@ -3,12 +3,16 @@
 //! Nothing here knows a key, a command, a clock or a file: times and seeds come in as values.
 #![forbid(unsafe_code)]
 
+mod directory;
 pub mod hash;
 pub mod item;
+pub mod list;
 pub mod memory;
 pub mod packed;
 pub mod set;
 mod slab;
 pub mod table;
+mod tree;
+pub mod zset;
 
 pub use item::Item;

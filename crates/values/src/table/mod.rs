@@ -21,14 +21,14 @@ use ahash::RandomState;
 pub use page::Record;
 use page::{Page, RECORDS_MAX};
 
+use crate::directory::{DEPTH_MAX, Directory, buddy};
 use crate::memory::vec_bytes;
 use crate::slab::Slab;
 
 /// Bits of a hash that a cursor holds.
 const CURSOR_BITS: u32 = 48;
 const TAG_BITS: u32 = 16;
-/// No page is split further; sixteen more bits would have to be equal in hundreds of records.
-const DEPTH_MAX: u32 = CURSOR_BITS - TAG_BITS;
+const _: () = assert!(DEPTH_MAX + TAG_BITS == CURSOR_BITS);
 /// A page is looked at for merging when it has this many records or fewer.
 const FEW: usize = RECORDS_MAX / 6;
 
@@ -36,13 +36,9 @@ const FEW: usize = RECORDS_MAX / 6;
 pub struct Table {
     hasher: RandomState,
     pages: Slab<Page>,
-    /// Page numbers by the highest `depth` bits of a hash.
-    directory: Vec<u32>,
-    depth: u32,
+    directory: Directory,
     valued: bool,
     len: usize,
-    /// How many pages have each depth.
-    depths: [u32; DEPTH_MAX as usize + 1],
     /// Bytes of all pages' blocks.
     page_bytes: usize,
     scratch: Vec<u8>,
@@ -63,11 +59,9 @@ impl Table {
     pub fn new(seed: u64, valued: bool) -> Table {
         let mut pages = Slab::default();
         let first = pages.insert(Page::new(0));
-        let mut depths = [0; DEPTH_MAX as usize + 1];
-        depths[0] = 1;
         let hasher = RandomState::with_seeds(seed, !seed, seed.rotate_left(32), 0x9e37_79b9_7f4a_7c15);
-        let directory = vec![first];
-        Table { hasher, pages, directory, depth: 0, valued, len: 0, depths, page_bytes: 0, scratch: Vec::new() }
+        let directory = Directory::new(first);
+        Table { hasher, pages, directory, valued, len: 0, page_bytes: 0, scratch: Vec::new() }
     }
 
     #[inline]
@@ -81,7 +75,7 @@ impl Table {
 
     /// Bytes owned.
     pub fn memory(&self) -> usize {
-        self.page_bytes + self.pages.memory() + vec_bytes(&self.directory) + vec_bytes(&self.scratch)
+        self.page_bytes + self.pages.memory() + self.directory.memory() + vec_bytes(&self.scratch)
     }
 
     #[inline]
@@ -91,8 +85,7 @@ impl Table {
 
     #[inline]
     fn page_of(&self, hash: u64) -> u32 {
-        // Two shifts: a directory of one page has depth 0.
-        self.directory[(hash >> 1 >> (63 - self.depth)) as usize]
+        self.directory.find(hash)
     }
 
     #[inline]
@@ -183,16 +176,7 @@ impl Table {
         let depth = page.depth;
         self.page_bytes = self.page_bytes + page.memory() + high.memory() - before;
         let high = self.pages.insert(high);
-        self.depths[depth as usize - 1] -= 1;
-        self.depths[depth as usize] += 2;
-        if depth > self.depth {
-            self.directory = self.directory.iter().flat_map(|&id| [id, id]).collect();
-            self.depth += 1;
-        }
-        // The page's part of the directory: its second half becomes the new page's.
-        let part = 1usize << (self.depth - depth);
-        let first = ((hash >> 1 >> (64 - depth)) as usize) << (self.depth - depth + 1);
-        self.directory[first + part..first + 2 * part].fill(high);
+        self.directory.split(hash, depth, high);
     }
 
     /// Merges the page of that hash with the other half of what it was split from, while both have few records.
@@ -203,7 +187,7 @@ impl Table {
             if depth == 0 {
                 return;
             }
-            let buddy_hash = hash ^ 1 << (64 - depth);
+            let buddy_hash = buddy(hash, depth);
             let buddy = self.page_of(buddy_hash);
             if !self.pages.get(id).can_take(self.pages.get(buddy)) {
                 return;
@@ -214,15 +198,7 @@ impl Table {
             let before = page.memory() + taken.memory();
             page.take(taken, self.valued);
             self.page_bytes = self.page_bytes + page.memory() - before;
-            self.depths[depth as usize] -= 2;
-            self.depths[depth as usize - 1] += 1;
-            let part = 1usize << (self.depth - depth);
-            let first = ((hash >> 1 >> (64 - depth)) as usize) << (self.depth - depth + 1);
-            self.directory[first..first + 2 * part].fill(low);
-            while self.depth > 0 && self.depths[self.depth as usize] == 0 {
-                self.directory = self.directory.iter().step_by(2).copied().collect();
-                self.depth -= 1;
-            }
+            self.directory.merge(hash, depth, low);
         }
     }
 
@@ -235,7 +211,7 @@ impl Table {
             let bits = random();
             let page = self.pages.get(self.page_of(bits));
             // A page of fewer bits is found more often, by as much as it must be refused more often.
-            let accept = bits & ((1 << (self.depth - page.depth)) - 1) == 0;
+            let accept = bits & ((1 << (self.directory.depth() - page.depth)) - 1) == 0;
             let index = ((random() >> 32) * RECORDS_MAX as u64) >> 32;
             if accept && (index as usize) < page.len() {
                 return Some(page.record(index as usize, self.valued));
@@ -280,7 +256,7 @@ impl Table {
     /// Frees up to `budget` records or somewhat more; true while there are others. The table is of no use afterwards.
     pub fn free_some(&mut self, budget: usize) -> bool {
         let mut freed = 0;
-        self.directory = Vec::new();
+        self.directory = Directory::default();
         while freed < budget {
             let Some(page) = self.pages.pop() else { return false };
             freed += page.len().max(1);

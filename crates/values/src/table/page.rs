@@ -14,7 +14,7 @@
 //! looked for where it should be, and is a few slots from there. The heap is not in any order; what is overwritten or removed
 //! leaves a gap, and the heap is rewritten when gaps are a fifth of it.
 
-use super::DEPTH_MAX;
+use crate::directory::DEPTH_MAX;
 use crate::memory::{block_bytes, reserve_class, shrink_class, vec_bytes};
 use crate::packed::coding::{decode_varint, encode_varint};
 

@@ -78,7 +78,7 @@ proptest! {
         for key in model.keys() {
             prop_assert!(table.remove(key));
         }
-        prop_assert_eq!((table.len(), table.depth, table.pages.len()), (0, 0, 1));
+        prop_assert_eq!((table.len(), table.directory.depth(), table.pages.len()), (0, 0, 1));
         check(&copy, &model);
         let mut copy = copy;
         while copy.free_some(100) {}

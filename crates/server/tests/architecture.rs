@@ -27,12 +27,7 @@ struct Crate {
 const CRATES: &[Crate] = &[
     Crate { folder: "base", inner: &[], outer: &[], dev: &["proptest"] },
     Crate { folder: "resp", inner: &["base"], outer: &["memchr", "thiserror"], dev: &["proptest"] },
-    Crate {
-        folder: "values",
-        inner: &["base"],
-        outer: &["ahash", "lz4_flex"],
-        dev: &["pinyon-runtime", "proptest"],
-    },
+    Crate { folder: "values", inner: &["base"], outer: &["ahash", "lz4_flex"], dev: &["pinyon-runtime", "proptest"] },
     Crate {
         folder: "engine",
         inner: &["base", "resp"],

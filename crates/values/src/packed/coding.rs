@@ -25,7 +25,6 @@ const INT32: u8 = 0xF2;
 const INT40: u8 = 0xF3;
 const INT48: u8 = 0xF4;
 const INT64: u8 = 0xF5;
-const SHORT_STRING_MAX: usize = 63;
 
 /// Whether `value` fits in that many bits, signed.
 fn fits(value: i64, bits: u32) -> bool {
@@ -72,8 +71,8 @@ pub fn encoded_len(item: Item<'_>) -> usize {
 
 fn string_header_len(len: usize) -> usize {
     match len {
-        0..=SHORT_STRING_MAX => 1,
-        ..=0xFFFF => 3,
+        0..=63 => 1,
+        64..=0xFFFF => 3,
         _ => 5,
     }
 }
@@ -87,8 +86,8 @@ pub fn encode(item: Item<'_>, out: &mut Vec<u8>) {
         }
         Item::Bytes(bytes) => {
             match bytes.len() {
-                len @ 0..=SHORT_STRING_MAX => out.push(0x80 | len as u8),
-                len @ ..=0xFFFF => {
+                len @ 0..=63 => out.push(0x80 | len as u8),
+                len @ 64..=0xFFFF => {
                     out.push(STR16);
                     out.extend_from_slice(&(len as u16).to_le_bytes());
                 }

@@ -108,7 +108,7 @@ pub fn read_tail(
                 let payload = header.payload(frame).ok_or_else(|| malformed("it cannot be unpacked"))?;
                 let mut take = || -> Result<(), Malformed> {
                     records.push(&header, &payload)?;
-                    while let Some(record) = records.next()? {
+                    while let Some(record) = records.next_record()? {
                         tail.reach = record.lsn;
                         tail.parts.extend(record.part.map(|part| (record.lsn, part)));
                     }
@@ -137,7 +137,11 @@ mod tests {
 
     #[test]
     fn what_lies_behind_a_missing_part_is_dropped_with_it() {
-        let tails = [tail(9, vec![part(4, 1, &[0, 1]), part(6, 2, &[0, 2])]), tail(3, vec![]), tail(5, vec![part(5, 2, &[0, 2])])];
+        let tails = [
+            tail(9, vec![part(4, 1, &[0, 1]), part(6, 2, &[0, 2])]),
+            tail(3, vec![]),
+            tail(5, vec![part(5, 2, &[0, 2])]),
+        ];
         assert_eq!(stable_prefix(&tails), [Lsn(3), Lsn(3), Lsn(4)]);
     }
 

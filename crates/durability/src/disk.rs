@@ -67,9 +67,11 @@ pub trait Disk {
 
 /// The whole file, as it is now.
 pub fn read_file(disk: &dyn Disk, path: &str) -> Result<Vec<u8>, DiskError> {
-    let length = disk
-        .length(path)?
-        .ok_or_else(|| DiskError { operation: "open", path: path.to_owned(), trouble: Trouble::NotThere })?;
+    let length = disk.length(path)?.ok_or_else(|| DiskError {
+        operation: "open",
+        path: path.to_owned(),
+        trouble: Trouble::NotThere,
+    })?;
     let mut bytes = vec![0; length as usize];
     disk.read(path, 0, &mut bytes)?;
     Ok(bytes)

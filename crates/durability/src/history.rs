@@ -123,7 +123,10 @@ impl ShardLog {
             return Some(scans.remove(&lost).and_then(Result::err).unwrap_or_else(missing));
         }
         let evidence = if self.durable >= self.next_frame {
-            format!("a later frame says that frames were durable up to {}, and {} is broken", self.durable, self.next_frame)
+            format!(
+                "a later frame says that frames were durable up to {}, and {} is broken",
+                self.durable, self.next_frame
+            )
         } else if self.sealed(base) < everywhere {
             format!("epoch {} is said to be durable on all shards, and it is not in this log", everywhere.0)
         } else {

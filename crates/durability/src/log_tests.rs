@@ -62,7 +62,7 @@ impl Segments {
                 assert_eq!(header.number, number);
                 let payload = header.payload(&bytes[at..]).expect("unpacks");
                 records.push(&header, &payload).expect("in order");
-                while let Some(record) = records.next().expect("well formed") {
+                while let Some(record) = records.next_record().expect("well formed") {
                     found.push((record.lsn.0, record.epoch.0, (!record.seal).then(|| record.bytes.to_vec())));
                 }
                 number += 1;

@@ -237,7 +237,8 @@ impl<'a> Reader<'a> {
         let (words, end) = match state {
             "open" => (self.line::<7>("log")?, None),
             "closed" => {
-                let [shard, a, segment, b, frame, c, lsn, "end-segment", last, "end-lsn", end] = self.line("log")? else {
+                let [shard, a, segment, b, frame, c, lsn, "end-segment", last, "end-lsn", end] = self.line("log")?
+                else {
                     return None;
                 };
                 ([shard, a, segment, b, frame, c, lsn], Some((names::number(last)?, Lsn(names::number(end)?))))
@@ -246,11 +247,8 @@ impl<'a> Reader<'a> {
         };
         let [shard, "segment", segment, "frame", frame, "lsn", lsn] = words else { return None };
         (names::number::<u16>(shard)? == expected.0).then_some(())?;
-        let start = LogStart {
-            segment: names::number(segment)?,
-            frame: names::number(frame)?,
-            lsn: Lsn(names::number(lsn)?),
-        };
+        let start =
+            LogStart { segment: names::number(segment)?, frame: names::number(frame)?, lsn: Lsn(names::number(lsn)?) };
         (start.frame > 0 && start.lsn.0 > 0).then_some(LogRef { start, end })
     }
 }
@@ -280,7 +278,11 @@ mod tests {
             }),
             runs: vec![
                 RunRef { run: RunId(7), base_epoch: Epoch(812), logs: vec![closed; 2] },
-                RunRef { run: RunId(8), base_epoch: Epoch(990), logs: vec![LogRef { start: LogStart::FRESH, end: None }] },
+                RunRef {
+                    run: RunId(8),
+                    base_epoch: Epoch(990),
+                    logs: vec![LogRef { start: LogStart::FRESH, end: None }],
+                },
             ],
         }
     }

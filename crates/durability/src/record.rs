@@ -112,7 +112,7 @@ impl Assembler {
         self.next
     }
 
-    /// Whether [`Assembler::next`] has a record.
+    /// Whether [`Assembler::next_record`] has a record.
     pub fn is_ready(&self) -> Result<bool, Malformed> {
         let rest = &self.buffer[self.at..];
         match read_varint(rest) {
@@ -123,7 +123,7 @@ impl Assembler {
     }
 
     /// The next record that is there whole.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, Malformed> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, Malformed> {
         if !self.is_ready()? {
             return Ok(None);
         }
@@ -168,8 +168,15 @@ fn parse(body: &[u8], lsn: Lsn, epoch: Epoch, time: u64) -> Option<Record<'_>> {
         }
         TAG_SEAL => {
             let sealed = number(&mut rest)?;
-            (rest.is_empty() && sealed == epoch.0 && kind == 0)
-                .then_some(Record { lsn, epoch, time, kind, part: None, seal: true, bytes: rest })
+            (rest.is_empty() && sealed == epoch.0 && kind == 0).then_some(Record {
+                lsn,
+                epoch,
+                time,
+                kind,
+                part: None,
+                seal: true,
+                bytes: rest,
+            })
         }
         _ => None,
     }
@@ -209,14 +216,17 @@ mod tests {
         write_seal(&mut payload, Epoch(77));
         let mut records = Assembler::new(Lsn(10));
         records.push(&header(10, 77), &payload).expect("begins with 10");
-        let first = records.next().expect("well formed").expect("whole");
-        assert_eq!((first.lsn, first.kind, first.part, first.seal, first.bytes), (Lsn(10), 3, None, false, &b"hello"[..]));
-        let second = records.next().expect("well formed").expect("whole");
+        let first = records.next_record().expect("well formed").expect("whole");
+        assert_eq!(
+            (first.lsn, first.kind, first.part, first.seal, first.bytes),
+            (Lsn(10), 3, None, false, &b"hello"[..])
+        );
+        let second = records.next_record().expect("well formed").expect("whole");
         let part = Part { transaction: 1 << 40, shards: shards.to_vec() };
         assert_eq!((second.lsn, second.kind, second.part, second.bytes), (Lsn(11), 31, Some(part), &b"ok"[..]));
-        let third = records.next().expect("well formed").expect("whole");
+        let third = records.next_record().expect("well formed").expect("whole");
         assert!(third.seal && third.epoch == Epoch(77));
-        assert_eq!(records.next(), Ok(None));
+        assert_eq!(records.next_record(), Ok(None));
         assert!(!records.unfinished());
     }
 
@@ -238,7 +248,7 @@ mod tests {
             for (i, bytes) in stream.chunks(piece).enumerate() {
                 let before = begins.iter().filter(|begin| **begin < i * piece).count() as u64;
                 records.push(&header(1 + before, 1), bytes).expect("the right lsn");
-                while let Some(record) = records.next().expect("well formed") {
+                while let Some(record) = records.next_record().expect("well formed") {
                     found.push(record.bytes.to_vec());
                 }
             }
@@ -250,7 +260,7 @@ mod tests {
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
             let mut records = Assembler::new(Lsn(1));
             records.push(&header(1, 1), &bytes).expect("the right lsn");
-            while let Ok(Some(_)) = records.next() {}
+            while let Ok(Some(_)) = records.next_record() {}
         }
     }
 }

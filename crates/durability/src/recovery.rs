@@ -15,7 +15,7 @@ use crate::history::{Scans, ShardLog, TornTail};
 use crate::ids::{Epoch, LogId, Lsn, RunId, ServerId};
 use crate::log::LogStart;
 use crate::manifest::{LogRef, Manifest, RunRef};
-use crate::names::{self, MANIFEST_NEW, Named, SegmentName};
+use crate::names::{self, Named, SegmentName};
 use crate::replay::Replay;
 use crate::scan::scan_segment;
 use crate::segment::{SegmentHeader, SegmentMaker};
@@ -281,23 +281,44 @@ impl Plan {
     }
 }
 
-/// Removes what is a store's by its name and does not belong to this one: what a crash left, and what a new manifest freed.
+/// What is a store's by its name and does not belong to this one: what a crash left, and what a new manifest freed.
+fn unnamed(disk: &dyn Disk, manifest: &Manifest) -> Result<Vec<(String, Named)>, DiskError> {
+    let known = |segment: &SegmentName| manifest.runs.iter().any(|run| run.run == segment.run && run.names(*segment));
+    let named = disk.list("")?.into_iter().filter_map(|name| names::read(&name).map(|named| (name, named)));
+    let free = named.filter(|(_, named)| match named {
+        Named::Segment(segment) => !known(segment),
+        Named::Snapshot(id) => manifest.snapshot.as_ref().is_none_or(|snapshot| snapshot.id != *id),
+        Named::Spare(_) | Named::ManifestNew => true,
+        Named::Manifest | Named::Lock => false,
+    });
+    Ok(free.collect())
+}
+
+/// Removes all that does not belong to the store. For its start: later there are spares that somebody counts on.
 pub fn remove_unnamed(disk: &dyn Disk, manifest: &Manifest) -> Result<(), DiskError> {
-    for name in disk.list("")? {
-        match names::read(&name) {
-            Some(Named::Segment(segment)) if !manifest.runs.iter().any(|run| run.run == segment.run && run.names(segment)) => {
-                disk.remove(&name)?;
-            }
-            Some(Named::Snapshot(id)) if manifest.snapshot.as_ref().is_none_or(|snapshot| snapshot.id != id) => {
-                for file in disk.list(&name)? {
-                    disk.remove(&format!("{name}/{file}"))?;
-                }
-                disk.remove_folder(&name)?;
-            }
-            Some(Named::Spare(_)) => disk.remove(&name)?,
-            Some(Named::ManifestNew) => disk.remove(MANIFEST_NEW)?,
-            Some(Named::Segment(_) | Named::Snapshot(_) | Named::Manifest | Named::Lock) | None => {}
-        }
+    for (name, named) in unnamed(disk, manifest)? {
+        if matches!(named, Named::Snapshot(_)) { remove_snapshot(disk, &name)? } else { disk.remove(&name)? }
     }
     Ok(())
+}
+
+/// Removes the snapshots that `manifest`, which was just installed, no longer names, and gives the segments, which their
+/// makers may recycle.
+pub fn free(disk: &dyn Disk, manifest: &Manifest) -> Result<Vec<SegmentName>, DiskError> {
+    let mut segments = Vec::new();
+    for (name, named) in unnamed(disk, manifest)? {
+        match named {
+            Named::Segment(segment) => segments.push(segment),
+            Named::Snapshot(_) => remove_snapshot(disk, &name)?,
+            _ => {}
+        }
+    }
+    Ok(segments)
+}
+
+fn remove_snapshot(disk: &dyn Disk, folder: &str) -> Result<(), DiskError> {
+    for file in disk.list(folder)? {
+        disk.remove(&format!("{folder}/{file}"))?;
+    }
+    disk.remove_folder(folder)
 }

@@ -42,14 +42,18 @@ impl<'a> Replay<'a> {
     }
 
     /// The next record; `None` behind the last.
-    pub fn next(&mut self) -> Result<Option<Record<'_>>, RecoveryError> {
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, RecoveryError> {
         loop {
             if self.records.next_lsn() > self.end {
                 return Ok(None);
             }
             if self.records.is_ready().map_err(|error| self.malformed(error.why))? {
                 let (file, offset) = (self.name().path(), self.offset);
-                return self.records.next().map_err(|error| RecoveryError::Malformed { file, offset, why: error.why });
+                return self.records.next_record().map_err(|error| RecoveryError::Malformed {
+                    file,
+                    offset,
+                    why: error.why,
+                });
             }
             self.next_frame()?;
         }

@@ -34,37 +34,45 @@ pub struct Progress {
     pub parts: Vec<PlacedPart>,
 }
 
+/// A part that the others have not been told of.
+struct WaitingPart {
+    lsn: Lsn,
+    transaction: u64,
+    siblings: Option<Vec<(ShardId, Lsn)>>,
+}
+
 /// The parts in one shard's log until their siblings are known and they are told to the others.
 #[derive(Default)]
 pub struct Parts {
-    waiting: VecDeque<(Lsn, u64, Option<Vec<(ShardId, Lsn)>>)>,
+    waiting: VecDeque<WaitingPart>,
     told: Progress,
 }
 
 impl Parts {
     /// The shard has logged its part of `transaction`.
     pub fn appended(&mut self, lsn: Lsn, transaction: u64) {
-        self.waiting.push_back((lsn, transaction, None));
+        self.waiting.push_back(WaitingPart { lsn, transaction, siblings: None });
     }
 
     /// All parts of `transaction` are logged, at these places; the one of this shard may be among them.
     pub fn placed(&mut self, transaction: u64, parts: &[(ShardId, Lsn)]) {
-        if let Some(part) = self.waiting.iter_mut().find(|part| part.1 == transaction) {
-            part.2 = Some(parts.to_vec());
+        if let Some(part) = self.waiting.iter_mut().find(|part| part.transaction == transaction) {
+            part.siblings = Some(parts.to_vec());
         }
     }
 
     /// What is new to tell, now that the log is durable up to there.
     pub fn progress(&mut self, durable: DurablePoint) -> Option<Progress> {
         let mut parts = Vec::new();
-        while let Some((lsn, _, Some(_))) = self.waiting.front()
+        while let Some(WaitingPart { lsn, siblings, .. }) = self.waiting.front_mut()
             && *lsn <= durable.lsn
+            && let Some(siblings) = siblings.take()
         {
-            let Some((lsn, _, Some(siblings))) = self.waiting.pop_front() else { break };
-            parts.push(PlacedPart { lsn, siblings });
+            parts.push(PlacedPart { lsn: *lsn, siblings });
+            self.waiting.pop_front();
         }
         let reach = match self.waiting.front() {
-            Some((lsn, _, _)) if *lsn <= durable.lsn => Lsn(lsn.0 - 1),
+            Some(part) if part.lsn <= durable.lsn => Lsn(part.lsn.0 - 1),
             _ => durable.lsn,
         };
         let news = reach > self.told.reach || durable.sealed > self.told.sealed || !parts.is_empty();
@@ -124,7 +132,8 @@ impl Stability {
             changed = false;
             for (shard, known) in self.shards.iter().enumerate() {
                 let inside = known.parts.iter().take_while(|part| part.lsn <= ends[shard]);
-                let lacking = |part: &&PlacedPart| part.siblings.iter().any(|(other, lsn)| *lsn > ends[usize::from(other.0)]);
+                let lacking =
+                    |part: &&PlacedPart| part.siblings.iter().any(|(other, lsn)| *lsn > ends[usize::from(other.0)]);
                 if let Some(part) = inside.into_iter().find(lacking) {
                     ends[shard] = Lsn(part.lsn.0 - 1);
                     changed = true;

@@ -1,1 +1,3 @@
+//! The deterministic simulator.
+#![forbid(unsafe_code)]
 fn main() {}

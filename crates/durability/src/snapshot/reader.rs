@@ -47,9 +47,8 @@ impl SnapshotFile {
         expected: &SnapshotFileRef,
     ) -> Result<SnapshotFile, RecoveryError> {
         let path = names::snapshot_file(id, shard);
-        let bytes = disk
-            .length(&path)?
-            .ok_or_else(|| RecoveryError::Missing { file: path.clone(), repairable: false })?;
+        let bytes =
+            disk.length(&path)?.ok_or_else(|| RecoveryError::Missing { file: path.clone(), repairable: false })?;
         let mut head = vec![0; FILE_HEADER_BYTES.min(bytes as usize)];
         disk.read(&path, 0, &mut head)?;
         let header = check_header(&head, &path)?;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use source::{Manifest, Source, all_files, children, is_whole, line_of, name, root, sources};
+use source::{Manifest, Source, all_files, children, is_whole, line_of, name, path_of, root, sources};
 
 // ------------------------------------------------------------------------------------------------------ what is allowed
 
@@ -54,14 +54,24 @@ const CRATES: &[Crate] = &[
     },
     Crate { folder: "sim", inner: &["base", "durability"], outer: &[], dev: &[] },
     Crate { folder: "testkit", inner: &["base", "engine"], outer: &[], dev: &[] },
+    Crate {
+        folder: "bench",
+        inner: &["base"],
+        outer: &["clap", "hdrhistogram", "io-uring", "libc", "memchr", "serde", "serde_json", "thiserror"],
+        dev: &["pinyon-testkit", "proptest"],
+    },
 ];
 
 /// Crates that no server contains.
-const DEV_CRATES: &[&str] = &["sim", "testkit"];
+const DEV_CRATES: &[&str] = &["bench", "sim", "testkit"];
 /// Crates in which `unsafe` is allowed anywhere.
 const UNSAFE_CRATES: &[&str] = &["runtime"];
-/// Files of the engine in which it is allowed, too.
+/// Files of the engine and of the load generator in which it is allowed, too.
 const UNSAFE_FILES: &[&str] = &[
+    "bench/src/load/wire/buffers.rs",
+    "bench/src/load/wire/kernel.rs",
+    "bench/src/load/wire/mod.rs",
+    "bench/src/load/wire/ring.rs",
     "crates/engine/src/keyspace/block.rs",
     "crates/engine/src/keyspace/directory.rs",
     "crates/engine/src/keyspace/entry.rs",
@@ -70,6 +80,10 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/engine/src/keyspace/slab.rs",
     "crates/engine/src/keyspace/table.rs",
 ];
+
+/// Folders outside the runtime that may talk to the kernel themselves: the load generator has a ring of its own, as it must
+/// not share what it measures.
+const KERNEL_FOLDERS: &[&str] = &["bench/src/load/wire/"];
 
 /// Files in which cores may share something that changes: counters, and what is made once.
 const SHARING_FILES: &[&str] = &[
@@ -105,13 +119,14 @@ const LINES_MAX: usize = 800;
 fn crates_depend_only_on_what_they_may() {
     let mut wrong = Vec::new();
     let sources = sources();
-    let folders: BTreeSet<String> = children(&root().join("crates")).iter().map(|path| name(path)).collect();
+    let mut folders: BTreeSet<String> = children(&root().join("crates")).iter().map(|path| name(path)).collect();
+    folders.insert("bench".to_owned());
     let known: BTreeSet<String> = CRATES.iter().map(|one| one.folder.to_owned()).collect();
     if folders != known {
         wrong.push(format!("the crates are {folders:?}, this test knows {known:?}"));
     }
     for one in CRATES {
-        let manifest = Manifest::read(&format!("crates/{}/Cargo.toml", one.folder));
+        let manifest = Manifest::read(&format!("{}/Cargo.toml", path_of(one.folder)));
         let inner = one.inner.iter().map(|folder| format!("pinyon-{folder}"));
         let may: BTreeSet<String> = inner.chain(one.outer.iter().map(|name| (*name).to_owned())).collect();
         let dev: BTreeSet<String> = may.iter().cloned().chain(one.dev.iter().map(|name| (*name).to_owned())).collect();
@@ -148,7 +163,10 @@ fn crates_depend_only_on_what_they_may() {
 
 #[test]
 fn only_the_runtime_talks_to_the_kernel() {
-    let outside = |file: &&Source| file.crate_folder() != Some("runtime");
+    let inside = |file: &&Source| {
+        file.crate_folder() == Some("runtime") || KERNEL_FOLDERS.iter().any(|folder| file.path.starts_with(folder))
+    };
+    let outside = |file: &&Source| !inside(file);
     nothing(uses(sources().iter().filter(outside), &["io_uring", "glommio", "libc", "extern \"C\""]));
 }
 
@@ -162,10 +180,10 @@ fn unsafe_lives_in_the_runtime_and_in_the_table() {
     let sources = sources();
     wrong.extend(uses(sources.iter().filter(|file| !allowed(file)), &["unsafe", "allow(unsafe_code)"]));
     for one in CRATES.iter().filter(|one| !UNSAFE_CRATES.contains(&one.folder)) {
-        let has_unsafe_files = UNSAFE_FILES.iter().any(|file| file.starts_with(&format!("crates/{}/", one.folder)));
+        let has_unsafe_files = UNSAFE_FILES.iter().any(|file| file.starts_with(&format!("{}/", path_of(one.folder))));
         let level = if has_unsafe_files { "#![deny(unsafe_code)]" } else { "#![forbid(unsafe_code)]" };
         let is_root = |file: &&Source| {
-            ["lib.rs", "main.rs"].iter().any(|root| file.path == format!("crates/{}/src/{root}", one.folder))
+            ["lib.rs", "main.rs"].iter().any(|root| file.path == format!("{}/src/{root}", path_of(one.folder)))
         };
         let roots: Vec<&Source> = sources.iter().filter(is_root).collect();
         if roots.is_empty() || roots.iter().any(|root| !root.code.contains(level)) {
@@ -293,8 +311,12 @@ fn no_path_of_a_machine() {
 #[test]
 fn the_code_map_is_complete() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
-    let mapped: BTreeSet<&str> =
-        text.split('`').skip(1).step_by(2).filter(|word| word.starts_with("crates/")).collect();
+    let mapped: BTreeSet<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.starts_with("crates/") || word.starts_with("bench/src/"))
+        .collect();
     let mut wrong: Vec<String> = mapped
         .iter()
         .filter(|path| !root().join(path).exists())
@@ -320,7 +342,7 @@ fn the_code_map_is_complete() {
 /// An allowance for a file that is gone would be one for whatever comes under its name.
 #[test]
 fn what_is_allowed_is_there() {
-    let lists = [UNSAFE_FILES, SHARING_FILES, LOCKING_FILES, SYSTEM_FILES];
+    let lists = [UNSAFE_FILES, KERNEL_FOLDERS, SHARING_FILES, LOCKING_FILES, SYSTEM_FILES];
     let gone = lists.into_iter().flatten().filter(|path| !root().join(path).exists());
     nothing(gone.map(|path| format!("{path}: allowed more than others, and not there")).collect());
 }

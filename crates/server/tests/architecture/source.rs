@@ -8,6 +8,11 @@ pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// Where a crate lies, from the root: all in one folder, but the load generator.
+pub fn path_of(folder: &str) -> String {
+    if folder == "bench" { folder.to_owned() } else { format!("crates/{folder}") }
+}
+
 /// A Rust file of the workspace.
 pub struct Source {
     /// From the root of the repository.
@@ -22,14 +27,18 @@ pub struct Source {
 }
 
 impl Source {
-    /// "engine" of `crates/engine/…`.
+    /// "engine" of `crates/engine/…`, "bench" of `bench/…`.
     pub fn crate_folder(&self) -> Option<&str> {
-        self.path.strip_prefix("crates/")?.split('/').next()
+        self.path
+            .strip_prefix("crates/")
+            .or(self.path.starts_with("bench/").then_some(self.path.as_str()))?
+            .split('/')
+            .next()
     }
 
     /// Whether it is part of what the crate gives to others: not its tests, examples or fuzz targets.
     pub fn is_product_of(&self, folder: &str) -> bool {
-        !self.is_test && self.path.starts_with(&format!("crates/{folder}/src/"))
+        !self.is_test && self.path.starts_with(&format!("{}/src/", path_of(folder)))
     }
 
     /// The modules and items behind `std::`, those of a group `std::{…}` one by one.

@@ -1,0 +1,7 @@
+//! Pinyon's benchmark: the load generator, and what the programs around it share with it.
+//!
+//! `load` is the generator itself, which the binary `pinyon-bench` runs. It speaks to any server of the Redis protocol and of
+//! memcached's text protocol, and knows nothing of Pinyon. Nothing of this is built into the server.
+#![deny(unsafe_code)]
+
+pub mod load;

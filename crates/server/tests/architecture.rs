@@ -27,7 +27,12 @@ struct Crate {
 const CRATES: &[Crate] = &[
     Crate { folder: "base", inner: &[], outer: &[], dev: &["proptest"] },
     Crate { folder: "resp", inner: &["base"], outer: &["memchr", "thiserror"], dev: &["proptest"] },
-    Crate { folder: "values", inner: &["base"], outer: &["ahash", "lz4_flex"], dev: &["pinyon-runtime", "proptest"] },
+    Crate {
+        folder: "values",
+        inner: &["base"],
+        outer: &["ahash", "crc", "lz4_flex", "thiserror"],
+        dev: &["pinyon-runtime", "proptest"],
+    },
     Crate {
         folder: "engine",
         inner: &["base", "resp"],
@@ -53,7 +58,7 @@ const CRATES: &[Crate] = &[
         dev: &["pinyon-testkit", "proptest"],
     },
     Crate { folder: "sim", inner: &["base", "durability"], outer: &[], dev: &[] },
-    Crate { folder: "testkit", inner: &["base", "engine"], outer: &[], dev: &[] },
+    Crate { folder: "testkit", inner: &["base", "values", "engine"], outer: &[], dev: &[] },
     Crate {
         folder: "bench",
         inner: &["base"],

@@ -20,6 +20,8 @@ pub enum Program {
     Pinyon,
     /// `REDIS_SERVER`, else `redis-server` in the `PATH`; must be 7.0.15.
     Redis,
+    /// `REDIS8_SERVER`, else where scripts/oracles puts it; must be 8.
+    Redis8,
     /// `VALKEY_SERVER`, else where scripts/oracles puts it; must be 9.
     Valkey,
 }
@@ -138,6 +140,7 @@ impl Program {
         let (variable, fallback) = match self {
             Program::Pinyon => ("PINYON_SERVER", Some(root.join("target/release/pinyon-server"))),
             Program::Redis => ("REDIS_SERVER", in_path("redis-server")),
+            Program::Redis8 => ("REDIS8_SERVER", Some(root.join("target/oracles/bin/redis-server-8"))),
             Program::Valkey => ("VALKEY_SERVER", Some(root.join("target/oracles/valkey-oracle/valkey-server"))),
         };
         let fallback = built_at.map(Path::to_path_buf).or(fallback);
@@ -150,6 +153,7 @@ impl Program {
         let remedy = match self {
             Program::Pinyon => "cargo build --release",
             Program::Redis => "scripts/oracles",
+            Program::Redis8 => "scripts/oracles --peers",
             Program::Valkey => "scripts/oracles --valkey-oracle",
         };
         if !path.is_file() {
@@ -164,6 +168,7 @@ impl Program {
         let wanted = match self {
             Program::Pinyon => return Ok(()),
             Program::Redis => " v=7.0.15 ",
+            Program::Redis8 => " v=8.",
             Program::Valkey => " v=9.",
         };
         let output = Command::new(path)

@@ -3,12 +3,14 @@
 //! Nothing here knows a key, a command, a clock or a file: times and seeds come in as values.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 mod directory;
 pub mod hash;
 pub mod item;
 pub mod list;
 pub mod memory;
 pub mod packed;
+pub mod rdb;
 pub mod set;
 mod slab;
 pub mod table;

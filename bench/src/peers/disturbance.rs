@@ -25,6 +25,8 @@ pub struct Sample {
     pub cores: CoreTimes,
     /// CPU seconds of the server.
     pub server: f64,
+    /// CPU seconds of its children that ended: those that saved a snapshot.
+    pub children: f64,
     /// CPU seconds of this process and of its children that ended, pinyon-bench among them.
     pub own: f64,
     /// Seconds that the server waited for a core.
@@ -34,12 +36,14 @@ pub struct Sample {
 impl Sample {
     /// Reads all counters. To be taken before pinyon-bench starts and after it was waited for.
     pub fn take(cores: &[usize], server_pid: u32) -> Sample {
-        let (own, children) = procfs::own_seconds();
+        let (own, ended) = procfs::own_seconds();
+        let (server, children) = procfs::cpu_seconds(server_pid).unwrap_or_default();
         Sample {
             at: Instant::now(),
             cores: procfs::core_times(&procfs::stat_text(), cores),
-            server: procfs::cpu_seconds(server_pid).unwrap_or(0.0),
-            own: own + children,
+            server,
+            children,
+            own: own + ended,
             waited: procfs::waited_seconds(server_pid).unwrap_or(0.0),
         }
     }
@@ -66,7 +70,7 @@ impl Disturbance {
     pub fn between(before: &Sample, after: &Sample, cores: usize, shared: bool) -> Disturbance {
         let seconds = after.at.duration_since(before.at).as_secs_f64().max(1e-3);
         let capacity = seconds * cores.max(1) as f64;
-        let known = (after.server - before.server) + (after.own - before.own);
+        let known = (after.server - before.server) + (after.children - before.children) + (after.own - before.own);
         let busy = after.cores.busy - before.cores.busy;
         Disturbance {
             steal: ((after.cores.steal - before.cores.steal) / capacity).max(0.0),
@@ -113,6 +117,7 @@ mod tests {
             at,
             cores: procfs::core_times(text, &[0, 1]),
             server,
+            children: 0.0,
             own,
             waited,
         };

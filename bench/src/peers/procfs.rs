@@ -48,9 +48,9 @@ pub fn waited(text: &str) -> Option<f64> {
     text.split_whitespace().nth(1)?.parse::<f64>().ok().map(|nanoseconds| nanoseconds / 1e9)
 }
 
-/// CPU seconds of a running process, all threads.
-pub fn cpu_seconds(pid: u32) -> Option<f64> {
-    process_times(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|(own, _)| own)
+/// CPU seconds of a running process, all threads, and of its children that ended and were waited for.
+pub fn cpu_seconds(pid: u32) -> Option<(f64, f64)> {
+    process_times(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// CPU seconds of this process, and of its children that have ended.

@@ -65,9 +65,12 @@ fn one(campaign: &Campaign, workload: &Workload, peer: &Peer) -> Result<Round, S
         Some(due) => watch_keys(&server, &mut || running.goes_on(), due)?,
         None => save(&server, &mut || running.goes_on(), &options)?,
     };
-    let load = running.finish()?;
+    let mut load = running.finish()?;
     let after = Sample::take(&cores, server.pid());
-    let disturbance = Disturbance::between(&before, &after, cores.len(), campaign.layout.shared());
+    // A child that saves works for the server. On the server's own core it makes it wait, which is no disturbance.
+    load.server_cpu_s += after.children - before.children;
+    let shared = campaign.layout.shared() || (workload.kind == Kind::Snapshot && campaign.spare_core.is_none());
+    let disturbance = Disturbance::between(&before, &after, cores.len(), shared);
     // The series counts from the end of the warm-up; without the generator's word for it, from what was asked.
     let warmup = options.number("warmup").unwrap_or(0.0);
     let zero = if load.begin_unix_us > 0.0 { load.begin_unix_us / 1e6 } else { begun + warmup };

@@ -8,6 +8,7 @@
 //! @title GET, 16 deep            what the report calls it
 //! @about …                       a sentence on what it stands for; may be repeated
 //! @kind closed                   see `Kind`
+//! @order 10                      its place among all, lower first
 //! @needs GET SET                 commands that a server must know
 //! @needs-durable yes             only servers that still have a key after being killed
 //! @memcached yes                 memcached takes part
@@ -156,6 +157,8 @@ pub struct Workload {
     pub value_bytes: Option<f64>,
     pub elements: Option<f64>,
     pub rounds: Option<usize>,
+    /// Its place among all workloads, lower first.
+    pub order: usize,
     pub reasons: BTreeMap<String, String>,
 }
 
@@ -167,13 +170,15 @@ impl Workload {
         Workload::parse(&name, &text).map_err(|error| format!("{}:{error}", path.display()))
     }
 
-    /// Reads all `*.txt` of a folder, in the order of their names.
+    /// Reads all `*.txt` of a folder, in the order of their `@order`, then of their names.
     pub fn read_all(folder: &Path) -> Result<Vec<Workload>, String> {
         let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|end| end == "txt"));
         paths.sort();
-        paths.iter().map(|path| Workload::read(path)).collect()
+        let mut all = paths.iter().map(|path| Workload::read(path)).collect::<Result<Vec<_>, String>>()?;
+        all.sort_by_key(|one| one.order);
+        Ok(all)
     }
 
     /// Reads the text of a file. Errors begin with the number of the line.
@@ -197,6 +202,7 @@ impl Workload {
             value_bytes: None,
             elements: None,
             rounds: None,
+            order: usize::MAX,
             reasons: BTreeMap::new(),
         };
         for (at, line) in text.lines().enumerate() {
@@ -264,6 +270,7 @@ impl Workload {
             "value-bytes" => self.value_bytes = Some(number(rest)?),
             "elements" => self.elements = Some(number(rest)?),
             "rounds" => self.rounds = Some(number(rest)? as usize),
+            "order" => self.order = number(rest)? as usize,
             "reason" => {
                 let (peer, text) = rest.split_once(':').ok_or("@reason wants `PEER: TEXT`")?;
                 self.reasons.insert(peer.trim().to_owned(), text.trim().to_owned());

@@ -47,7 +47,8 @@ impl Axis {
         let wide = (max / min).log10() > 3.0;
         let power_of_ten = |value: f64| (value.log10() - value.log10().round()).abs() < 1e-6;
         let inside = steps.iter().copied().filter(|step| *step >= min && *step <= max);
-        let ticks = inside.filter(|step| !wide || power_of_ten(*step)).map(|step| (step, text(step))).collect();
+        let ticks =
+            inside.filter(|step| !wide || power_of_ten(*step) || *step == max).map(|step| (step, text(step))).collect();
         Axis { label: label.to_owned(), scale: Scale::Log, min, max, ticks }
     }
 

@@ -152,9 +152,10 @@ pub fn promises_text(all: &[Results]) -> String {
             if a <= 0.0 || b <= 0.0 {
                 continue;
             }
-            let kept = if a / b <= promise.at_most { "yes" } else { "**no**" };
+            let mark = if ours.disturbed || theirs.disturbed { " †" } else { "" };
+            let kept = format!("{}{mark}", if a / b <= promise.at_most { "yes" } else { "**no**" });
             let title = format!("{}: {}", results.workload.title, promise.what);
-            rows.push(vec![title, time(a), time(b), ratio(a, b), format!("{:.2}×", promise.at_most), kept.to_owned()]);
+            rows.push(vec![title, time(a), time(b), ratio(a, b), format!("{:.2}×", promise.at_most), kept]);
         }
     }
     if rows.is_empty() {

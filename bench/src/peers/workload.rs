@@ -1,5 +1,5 @@
-//! The workload files of `bench/workloads`: one `option value` of pinyon-bench a line, and the harness's own lines,
-//! which begin with `@`. It checks the `@` lines; the options themselves are pinyon-bench's to judge.
+//! The workload files of `bench/workloads`: one `option value` of pinyon-bench a line, and the harness's own lines, which begin
+//! with `@`. The generator's `workload` reads the lines and judges its options; this gives the `@` lines their meaning.
 //!
 //! A file is parsed once and never changed: what a run is given (host, port, a quick run's smaller numbers) is put over it
 //! in the text that `Options::text` writes, and that text is what pinyon-bench reads and what the results keep.
@@ -30,6 +30,7 @@ use std::fs;
 use std::path::Path;
 
 use super::server::PeerKind;
+use crate::load::workload::Workload as Lines;
 
 /// What is done with a workload, and so what is learnt from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,18 +206,12 @@ impl Workload {
             order: usize::MAX,
             reasons: BTreeMap::new(),
         };
-        for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            let rest = rest.trim();
-            let taken = match word.strip_prefix('@') {
-                Some(word) => workload.take_own(word, rest),
-                None => option(line).map(|(name, value)| workload.options.push(name, value)),
-            };
-            taken.map_err(|error| format!("{}: {error}", at + 1))?;
+        let lines = Lines::parse(name, text).map_err(|error| format!("{}: {}", error.line, error.why))?;
+        for line in &lines.directives {
+            workload.take_own(&line.name, &line.value).map_err(|error| format!("{}: {error}", line.number))?;
+        }
+        for line in lines.options {
+            workload.options.push(&line.name, line.value);
         }
         workload.check().map_err(|error| format!("1: {error}"))?;
         Ok(workload)
@@ -353,6 +348,7 @@ fn yes(text: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::settings::Settings;
 
     #[test]
     fn every_file_of_the_repository_parses() {
@@ -370,9 +366,21 @@ mod tests {
             for options in prepare.iter().chain([&run]) {
                 assert!(options.get("command").is_some(), "{}: a run without a command", one.name);
                 assert!(options.get("seed").is_some(), "{}: a run without a seed", one.name);
+                let mut options = options.clone();
+                options.replace("{deadline}", "{int:1..2}");
+                judged(&options).unwrap_or_else(|error| panic!("{}: {error}", one.name));
             }
         }
         assert!(all.iter().any(|one| one.quick));
+    }
+
+    /// What pinyon-bench says of options.
+    fn judged(options: &Options) -> Result<(), String> {
+        let mut settings = Settings::default();
+        let lines = Lines::parse("options", &options.text()).map_err(|error| error.to_string())?;
+        lines.apply(&mut settings).map_err(|error| error.to_string())?;
+        settings.check()?;
+        settings.templates().map(|_| ())
     }
 
     #[test]
@@ -400,8 +408,8 @@ mod tests {
         for (text, error) in [
             ("connections 5\n@kind odd", "2: no kind \"odd\""),
             ("@rounds many", "1: \"many\" is no number"),
-            ("\n\nconnections", "3: \"connections\" is no `option value`"),
-            ("Connections 5", "1: \"Connections\" is no name of an option"),
+            ("\n\nconnections", "3: connections has no value"),
+            ("@prepare Connections 5", "1: \"Connections\" is no name of an option"),
             ("@server sqlite: -x", "1: no server is called \"sqlite\""),
             ("@colour red", "1: no line @colour is known"),
             ("@kind open\ncommand 1 GET a", "1: kind open: neither rate nor @peak-share"),

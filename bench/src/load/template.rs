@@ -659,7 +659,7 @@ mod tests {
             ("", "name"),
             ("get 'x", "quotes"),
             ("get {kye}", "{kye}"),
-            ("get {key10}", "{key10}"),
+            ("get {key11}", "{key11}"),
             ("get {key", "without its }"),
             ("get key}", "without its {"),
             ("incrby k {int:5..1}", "5..1"),

@@ -32,6 +32,8 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Decoder {
     state: State,
+    /// Of the next unit, from the value's first byte.
+    offset: u64,
     elements: u64,
     scratch: [Vec<u8>; 2],
 }
@@ -71,12 +73,17 @@ enum Scores {
 impl Decoder {
     /// For a value of this encoding.
     pub fn new(encoding: Encoding) -> Decoder {
-        Decoder { state: State::Start(encoding), elements: 0, scratch: Default::default() }
+        Decoder { state: State::Start(encoding), offset: 0, elements: 0, scratch: Default::default() }
     }
 
     /// How many elements have been handed out. A collection (but a stream) that is complete without any is no value.
     pub fn elements(&self) -> u64 {
         self.elements
+    }
+
+    /// How many bytes of the value are done with; after an error, where the unit begins that is wrong.
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Decodes as far as `input` goes. After an error the decoder must not be used any more.
@@ -88,7 +95,10 @@ impl Decoder {
             }
             let mut rest = Input::new(&input[consumed..]);
             match self.unit(&mut rest, sink) {
-                Ok(()) => consumed += rest.at(),
+                Ok(()) => {
+                    consumed += rest.at();
+                    self.offset += rest.at() as u64;
+                }
                 Err(Stop::Need(need)) => return Ok(Step { consumed, need }),
                 Err(Stop::Bad(error)) => return Err(error),
             }
@@ -96,7 +106,7 @@ impl Decoder {
     }
 
     fn unit(&mut self, input: &mut Input<'_>, sink: &mut Sink<'_>) -> Result<(), Stop> {
-        let Decoder { state, elements, scratch } = self;
+        let Decoder { state, elements, scratch, .. } = self;
         let [first, second] = scratch;
         match state {
             State::Start(encoding) => {

@@ -219,7 +219,9 @@ impl Reader {
             State::Head => self.head(input, sink),
             State::Record => self.record(input, sink),
             State::Value(decoder) => {
-                let step = decoder.step(input.rest(), &mut |part| sink(Record::Part(part)))?;
+                let begins_at = self.at - decoder.offset();
+                let step = decoder.step(input.rest(), &mut |part| sink(Record::Part(part)));
+                let step = step.map_err(|error| RdbError::Value { at: begins_at + decoder.offset(), error })?;
                 input.take(step.consumed)?;
                 if step.need == 0 {
                     let elements = decoder.elements();

@@ -157,6 +157,17 @@ fn records_of_others() {
     assert_eq!(error("KEYS00010", b""), RdbError::NotRdb);
 }
 
+/// Wherever the file is cut, the error is at the unit that is wrong: here the second node of a list.
+#[test]
+fn errors_have_the_offset_of_their_unit() {
+    let body = b"\x12\x01k\x02\x02\x09\x09\x00\x00\x00\x01\x00\x01\x01\xff\x02\x09\x09\x00\x00\x00\x01\x00\x01\x02\xff";
+    let error = DecodeError::Listpack("a length from behind is not the one from the front");
+    for cut in [1, 2, 3, 10, 100] {
+        let result = read(&file("REDIS0010", body), cut);
+        assert_eq!(result, Err(RdbError::Value { at: 24, error }), "{cut} bytes at a time");
+    }
+}
+
 #[test]
 fn deadlines_and_uses_belong_to_the_next_key_only() {
     let body = b"\xfe\x02\xfd\x10\x00\x00\x00\xf8\x40\x64\xf9\x07\x00\x01a\x01v\x00\x01b\x01v\xfc\x10\x00\x00\x00\x00\x00\x00\x00\x00\x01c\x01v";

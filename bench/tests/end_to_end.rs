@@ -2,49 +2,15 @@
 //!
 //! Nothing here depends on how fast the machine is, but for orders of magnitude.
 
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use pinyon_testkit::{Client, Program, Server, ServerOptions, Value};
+use pinyon_testkit::{Program, Server, ServerOptions, Value};
 use serde_json::Value as Json;
 
-fn start(program: Program) -> Server {
-    let options = ServerOptions::new(program);
-    let options = if program == Program::Pinyon { options.shards(2) } else { options };
-    options.unix_socket().start().unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn command(server: &Server, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pinyon-bench"));
-    command.args(["--port", &server.port().to_string(), "--json", "-"]).args(words).stdin(Stdio::null());
-    command
-}
-
-/// The lines of a run that must succeed.
-#[track_caller]
-fn run(server: &Server, words: &[&str]) -> Vec<Json> {
-    lines(&command(server, words).output().expect("pinyon-bench starts"))
-}
-
-#[track_caller]
-fn lines(output: &Output) -> Vec<Json> {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
-}
-
-fn end(lines: &[Json]) -> &Json {
-    lines.last().filter(|line| line["type"] == "end").expect("a line of type end")
-}
-
-fn number(line: &Json, name: &str) -> u64 {
-    line[name].as_u64().unwrap_or_else(|| panic!("{name} in {line}"))
-}
-
-#[track_caller]
-fn ask(client: &mut Client, line: &str) -> Value {
-    client.line(line).unwrap_or_else(|error| panic!("{line}: {error}"))
-}
+use support::{ask, command, end, histogram, number, records, run, start};
 
 /// A run of exactly so many requests fills exactly so many keys, whatever way it takes.
 #[test]
@@ -84,7 +50,7 @@ fn every_key_is_set_once() {
             assert_eq!(ask(&mut client, "DBSIZE"), Value::Int(10007), "{way:?}");
             assert!(matches!(ask(&mut client, "STRLEN k:00000"), Value::Int(5..=9)), "{way:?}");
             ask(&mut client, "FLUSHALL");
-            let counts: u64 = end["histogram"].as_array().unwrap().iter().map(|pair| pair[1].as_u64().unwrap()).sum();
+            let counts: u64 = histogram(end).iter().map(|pair| pair.1).sum();
             assert_eq!(counts, 10007);
             if way.contains(&"--reconnect-every") {
                 assert!(number(end, "connects") > 400, "{end}");
@@ -178,13 +144,7 @@ fn stalled(rate: u64, stall: impl FnOnce(&Server)) -> Vec<Json> {
         }
     }
     stall(&server);
-    lines(&child.wait_with_output().unwrap())
-}
-
-/// Latencies in microseconds with their counts.
-fn histogram(end: &Json) -> Vec<(f64, u64)> {
-    let pairs = end["histogram"].as_array().unwrap();
-    pairs.iter().map(|pair| (pair[0].as_f64().unwrap(), pair[1].as_u64().unwrap())).collect()
+    records(&child.wait_with_output().unwrap())
 }
 
 /// The bar: 200 ms in which the server does nothing are seen in the percentiles, in the second they fall into, and in the number

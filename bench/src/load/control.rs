@@ -120,6 +120,21 @@ impl Control {
         self.line()
     }
 
+    /// Asks whether the server is there for us: it may have too many connections, or want a password.
+    ///
+    /// # Errors
+    /// It is not; its words.
+    pub fn check(&mut self, memcached: bool) -> io::Result<()> {
+        if memcached {
+            let line = self.ask_line("version\r\n")?;
+            return if line.starts_with("VERSION ") { Ok(()) } else { Err(not_a_reply(&line)) };
+        }
+        match self.call(&["PING"])? {
+            Reply::Error(text) => Err(refused(&text)),
+            _ => Ok(()),
+        }
+    }
+
     fn line(&mut self) -> io::Result<String> {
         loop {
             if let Some(end) = memchr::memchr(b'\n', &self.buffer[self.at..]) {
@@ -157,6 +172,10 @@ impl Control {
             Err(error) => Err(error),
         }
     }
+}
+
+fn refused(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, format!("the server said: {text}"))
 }
 
 fn not_a_reply(line: &str) -> io::Error {
@@ -216,7 +235,7 @@ impl Handshake {
         control.stream.write_all(&self.bytes)?;
         for _ in 0..self.replies {
             if let Reply::Error(text) = control.reply()? {
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("the server said: {text}")));
+                return Err(refused(&text));
             }
         }
         Ok(())

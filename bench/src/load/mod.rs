@@ -115,6 +115,7 @@ pub fn run(settings: &Settings, watch: &mut dyn Watch) -> Result<Outcome, RunErr
         let opener = Opener {
             addresses: addresses.clone(),
             handshake: handshake.clone(),
+            is_memcached: settings.memcached,
             first: first_connection as usize,
             asking: connections as usize,
             listening: subscribers_of(&settings, thread),
@@ -150,6 +151,7 @@ struct Thread {
 struct Opener {
     addresses: Vec<Address>,
     handshake: Handshake,
+    is_memcached: bool,
     /// Number of its first connection: they take the nodes in turn.
     first: usize,
     asking: usize,
@@ -167,7 +169,9 @@ impl Opener {
         for number in self.first..self.first + self.asking {
             let node = number % self.addresses.len();
             let address = &self.addresses[node];
-            asking.push((fd(connect(address, &self.handshake)?, address)?, node as u16));
+            let mut control = connect(address, &self.handshake)?;
+            control.check(self.is_memcached).map_err(|error| at(address, error))?;
+            asking.push((fd(control, address)?, node as u16));
         }
         let mut listening = Vec::with_capacity(self.listening);
         let address = &self.addresses[0];

@@ -405,7 +405,8 @@ impl Worker {
         let node = connection.node;
         if was_listening || self.plan.reconnect_every == 0 {
             if self.connections.iter().all(|connection| connection.role != Role::Asking) {
-                return Err(io::Error::new(io::ErrorKind::ConnectionReset, "all connections were lost"));
+                let why = format!("all connections were lost; {}", self.second.texts.join("; "));
+                return Err(io::Error::new(io::ErrorKind::ConnectionReset, why));
             }
             return Ok(());
         }

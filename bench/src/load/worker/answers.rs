@@ -57,7 +57,8 @@ impl Worker {
         let (templates, owners, addresses) = (&self.plan.templates, &mut self.plan.owners, &self.plan.addresses);
         let is_single = templates.len() == 1;
         let expected = templates[0].expected();
-        let mut surplus = 0u32;
+        // What the server says without being asked, before it closes: that there are too many connections, or that it has had enough.
+        let mut surplus = None;
         // Replies to the only command in the closed loop: they are put down together.
         let mut batch = 0u64;
         let fed = replies.feed(bytes, |kind, text| {
@@ -77,7 +78,7 @@ impl Worker {
                 return;
             }
             if *outstanding == 0 {
-                surplus += 1;
+                surplus.get_or_insert_with(|| String::from_utf8_lossy(text).into_owned());
                 return;
             }
             *outstanding -= 1;
@@ -106,8 +107,8 @@ impl Worker {
         if batch > 0 {
             second.replied(0, now.saturating_sub(*sent_ns), batch);
         }
-        if surplus > 0 {
-            return Err("a reply that nothing was asked for".to_owned());
+        if let Some(text) = surplus {
+            return Err(format!("a reply that nothing was asked for: {text}"));
         }
         fed.map_err(|error| error.to_string())
     }

@@ -23,7 +23,7 @@ With --rate in an open loop: requests are due by a schedule, and latency counts 
   pinyon-bench --family session --rate 50000 --duration 30 --json run.jsonl";
 
 const AFTER: &str = "\
-Templates are commands as typed into redis-cli, with {key} {key2}…{key10} {value} {field} {int:A..B} {float:A..B} {seq}
+Templates are commands as typed into redis-cli, with {key} {key2}…{key16} {value} {field} {int:A..B} {float:A..B} {seq}
 {conn}; {{ and }} are braces. A workload file has one option per line, without the dashes.";
 
 fn command() -> Command {

@@ -17,7 +17,7 @@ const FAMILIES: &[Family] = &[
         &[
             (
                 4,
-                "MGET key:{key} key:{key2} key:{key3} key:{key4} key:{key5} key:{key6} key:{key7} key:{key8} key:{key9}",
+                "MGET key:{key} key:{key2} key:{key3} key:{key4} key:{key5} key:{key6} key:{key7} key:{key8} key:{key9} key:{key10}",
             ),
             (1, "MSET key:{key} {value} key:{key2} {value} key:{key3} {value}"),
         ],

@@ -1,7 +1,7 @@
 //! Commands with places to fill in, compiled once and rendered for every request.
 //!
 //! A template is a command as typed into redis-cli, quotes and all, with placeholders in its words: `{key}` (and `{key2}` to
-//! `{key10}`, drawn on their own), `{value}`, `{field}`, `{int:A..B}`, `{float:A..B}`, `{seq}`, `{conn}`. `{{` and `}}` are braces.
+//! `{key16}`, drawn on their own), `{value}`, `{field}`, `{int:A..B}`, `{float:A..B}`, `{seq}`, `{conn}`. `{{` and `}}` are braces.
 //!
 //! Keys and fields have a fixed width, so most of a command is bytes that never change: it is copied, and the digits are put
 //! over it. Only words whose length differs from one request to the next are put together. Nothing is allocated.
@@ -19,8 +19,8 @@ use crate::load::random::Random;
 use crate::load::reply::Expected;
 use crate::load::values::{Contents, Sizes};
 
-/// `{key}` to `{key10}`.
-pub const KEYS_MAX: usize = 10;
+/// `{key}` to `{key16}`.
+pub const KEYS_MAX: usize = 16;
 /// Longer values are cut out of the pool where they are needed, and not kept in the template, too.
 const FIXED_VALUE_MAX: usize = 1024;
 
@@ -59,7 +59,7 @@ pub struct Shape {
 pub struct Template {
     name: String,
     pieces: Vec<Piece>,
-    /// How many of `{key}` … `{key10}` occur.
+    /// How many of `{key}` … `{key16}` occur.
     keys: usize,
     /// The first word with a key in it, for routing.
     key_word: Option<Vec<Part>>,
@@ -502,10 +502,10 @@ fn placeholder(name: &str) -> Result<Part, String> {
             Part::Float(low, high)
         }
         _ => match name.strip_prefix("key").and_then(|number| number.parse::<u8>().ok()) {
-            Some(number @ 2..=10) if range.is_none() => Part::Key(number - 1),
+            Some(number @ 2..=16) if range.is_none() => Part::Key(number - 1),
             _ => {
                 return Err(format!(
-                    "no placeholder {{{name}}}: there are {{key}} {{key2}}…{{key10}} {{value}} {{field}} {{int:A..B}} {{float:A..B}} {{seq}} {{conn}}"
+                    "no placeholder {{{name}}}: there are {{key}} {{key2}}…{{key16}} {{value}} {{field}} {{int:A..B}} {{float:A..B}} {{seq}} {{conn}}"
                 ));
             }
         },
@@ -659,7 +659,7 @@ mod tests {
             ("", "name"),
             ("get 'x", "quotes"),
             ("get {kye}", "{kye}"),
-            ("get {key11}", "{key11}"),
+            ("get {key17}", "{key17}"),
             ("get {key", "without its }"),
             ("get key}", "without its {"),
             ("incrby k {int:5..1}", "5..1"),

@@ -11,6 +11,7 @@ use pinyon_runtime::memory::{Counting, purge, resident_bytes, used_bytes};
 use pinyon_values::hash::{FieldTtl, Hash, HashLimits};
 use pinyon_values::list::{List, ListLimits};
 use pinyon_values::set::{Set, SetLimits};
+use pinyon_values::stream::{BlockLimits, Stream, StreamId};
 use pinyon_values::zset::{ZSet, ZSetLimits};
 
 #[global_allocator]
@@ -50,6 +51,7 @@ const CASES: &[Case] = &[
     Case { name: "zset-ascending-scores", elements: 5 * M, run: |n| zset(n, |i| i as f64) },
     Case { name: "list-item-n", elements: 10 * M, run: |n| list(n, |i| format!("item:{i}")) },
     Case { name: "list-integers", elements: 10 * M, run: |n| list(n, |i| i.to_string()) },
+    Case { name: "stream", elements: 5 * M, run: stream },
     Case { name: "list-random-10-letters", elements: 10 * M, run: |n| list(n, letters) },
 ];
 
@@ -149,6 +151,17 @@ fn list(count: u64, element: impl Fn(u64) -> String) -> Built {
     }
     println!("    by a random index: {} ns", begin.elapsed().as_nanos() as u64 / ASKED);
     Built { said: list.memory(), packed: 0, all: Box::new(list) }
+}
+
+fn stream(count: u64) -> Built {
+    let limits = BlockLimits::default();
+    let mut stream = Stream::new();
+    for i in 0..count {
+        let (sensor, value) = (format!("s{}", i % 1000), ((i * 7919) % 10_000).to_string());
+        let fields: [(&[u8], &[u8]); 2] = [(b"sensor", sensor.as_bytes()), (b"value", value.as_bytes())];
+        stream.add(StreamId { ms: 1_700_000_000_000 + 3 * i, seq: 0 }, &fields, &limits);
+    }
+    Built { said: stream.memory(), packed: 0, all: Box::new(stream) }
 }
 
 fn measure(case: &Case) {

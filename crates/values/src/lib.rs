@@ -13,6 +13,7 @@ pub mod packed;
 pub mod rdb;
 pub mod set;
 mod slab;
+pub mod stream;
 pub mod table;
 mod tree;
 pub mod zset;

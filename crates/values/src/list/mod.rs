@@ -15,7 +15,7 @@ mod node;
 use crate::item::Item;
 use crate::memory::{block_bytes, vec_bytes};
 use crate::packed::Packed;
-use crate::packed::coding::{decode, encode, encoded_len};
+use crate::packed::coding::{decode, encode, encoded_len, listpack_len};
 use crate::tree::Tree;
 pub use node::NodeLimit;
 use node::{Node, marks};
@@ -75,32 +75,6 @@ impl Clone for Nodes {
         let node_bytes = tree.bodies().map(Node::memory).sum();
         let (marks, warm) = (self.marks.clone(), self.warm.clone());
         Nodes { tree, marks, warm, node_bytes, ..*self }
-    }
-}
-
-/// Bytes that Redis's listpack takes for an element.
-fn listpack_len(item: Item<'_>) -> usize {
-    let body = match item {
-        Item::Int(0..=127) => 1,
-        Item::Int(-4096..=4095) => 2,
-        Item::Int(value) => match 64 - (value ^ value >> 63).leading_zeros() {
-            0..=15 => 3,
-            16..=23 => 4,
-            24..=31 => 5,
-            _ => 9,
-        },
-        Item::Bytes(bytes) => match bytes.len() {
-            len @ 0..=63 => 1 + len,
-            len @ 64..=4095 => 2 + len,
-            len => 5 + len,
-        },
-    };
-    body + match body {
-        0..=127 => 1,
-        128..=16_383 => 2,
-        16_384..=2_097_151 => 3,
-        2_097_152..=268_435_455 => 4,
-        _ => 5,
     }
 }
 

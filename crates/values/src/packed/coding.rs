@@ -101,6 +101,32 @@ pub fn encode(item: Item<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// Bytes that Redis's listpack takes for the element, with the length behind it: some of its limits are in these.
+pub fn listpack_len(item: Item<'_>) -> usize {
+    let body = match item {
+        Item::Int(0..=127) => 1,
+        Item::Int(-4096..=4095) => 2,
+        Item::Int(value) => match 64 - (value ^ value >> 63).leading_zeros() {
+            0..=15 => 3,
+            16..=23 => 4,
+            24..=31 => 5,
+            _ => 9,
+        },
+        Item::Bytes(bytes) => match bytes.len() {
+            len @ 0..=63 => 1 + len,
+            len @ 64..=4095 => 2 + len,
+            len => 5 + len,
+        },
+    };
+    body + match body {
+        0..=127 => 1,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        2_097_152..=268_435_455 => 4,
+        _ => 5,
+    }
+}
+
 /// An unsigned number of up to 4 bytes, little-endian.
 fn number(bytes: &[u8]) -> usize {
     bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte))

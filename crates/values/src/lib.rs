@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
+pub mod bits;
 mod directory;
 pub mod hash;
+pub mod hyperloglog;
 pub mod item;
 pub mod list;
 pub mod memory;

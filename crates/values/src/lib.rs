@@ -5,7 +5,9 @@
 
 pub mod codec;
 pub mod bits;
+pub mod collection;
 mod directory;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod item;
@@ -20,4 +22,5 @@ pub mod table;
 mod tree;
 pub mod zset;
 
+pub use collection::Collection;
 pub use item::Item;

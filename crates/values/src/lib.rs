@@ -3,8 +3,8 @@
 //! Nothing here knows a key, a command, a clock or a file: times and seeds come in as values.
 #![forbid(unsafe_code)]
 
-pub mod codec;
 pub mod bits;
+pub mod codec;
 pub mod collection;
 mod directory;
 pub mod geo;

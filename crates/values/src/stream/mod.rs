@@ -95,8 +95,7 @@ impl Stream {
 
     /// Bytes owned, beside this value itself.
     pub fn memory(&self) -> usize {
-        let group = |(name, group): (&Box<[u8]>, &Group)| block_bytes(name.len()) + group.memory();
-        let groups: usize = self.groups.iter().map(group).sum();
+        let groups: usize = self.groups.iter().map(|(name, group)| block_bytes(name.len()) + group.memory()).sum();
         self.tree.memory() + self.block_bytes + groups + self.groups.len() * (size_of::<Group>() + 16) * 4 / 3
     }
 

@@ -260,6 +260,29 @@ fn long_values_pass() {
     }
 }
 
+/// A connection that the server ends is told of, with what was under way on it; the others go on.
+#[test]
+fn lost_connections_are_counted() {
+    let server = start(Program::Redis);
+    let mut client = server.client().unwrap();
+    let words = ["--command", "GET k:{key}", "--duration", "2", "--connections", "4", "--pipeline", "5"];
+    let child = command(&server, &words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = loop {
+        let list = text(ask(&mut client, "CLIENT LIST"));
+        let line = list.lines().find(|line| line.contains("cmd=get"));
+        if let Some(id) = line.and_then(|line| line.strip_prefix("id=")?.split(' ').next()) {
+            break id.to_owned();
+        }
+    };
+    assert_eq!(ask(&mut client, &format!("CLIENT KILL ID {id}")), Value::Int(1));
+    let lines = records(&child.wait_with_output().unwrap());
+    let line = end(&lines);
+    assert_eq!(number(line, "lost"), 1, "{line}");
+    assert!((1..=6).contains(&number(line, "errors")), "{line}");
+    assert!(line["error_texts"][0].as_str().unwrap().starts_with("a connection was lost"), "{line}");
+    assert_eq!(number(&lines[2], "t"), 2, "the run went on to its end");
+}
+
 /// A server that hangs up, or that talks nonsense, is an error that is told, not a hang and not a panic.
 #[test]
 fn servers_that_misbehave_are_told() {

@@ -387,16 +387,22 @@ impl Worker {
     /// A connection is gone: in a storm the next one takes its place, else it is lost.
     fn closed(&mut self, place: u32, errno: Option<i32>) -> io::Result<()> {
         let connection = &mut self.connections[place as usize];
-        let ours = self.plan.reconnect_every > 0
+        let is_ours = self.plan.reconnect_every > 0
             && connection.outstanding == 0
             && connection.role == Role::Asking
             && connection.answered >= self.plan.reconnect_every;
         self.outstanding -= u64::from(connection.outstanding);
-        if !ours {
-            self.second.lost += 1;
+        if !is_ours {
             let why = errno
                 .map_or("the server closed it".to_owned(), |errno| io::Error::from_raw_os_error(errno).to_string());
-            self.second.failed(&format!("a connection was lost: {why}"));
+            let second = match &mut self.finished {
+                Some(finished) => &mut *finished.drained,
+                None => &mut *self.second,
+            };
+            second.lost += 1;
+            second.failed(&format!("a connection was lost: {why}"));
+            // What was asked on it waited in vain: that counts as an error, and with the time waited.
+            second.errors += write_off(connection, second, self.now_ns);
         }
         let was_listening = connection.role == Role::Listening;
         connection.renew(self.plan.memcached);
@@ -404,7 +410,8 @@ impl Worker {
         connection.sent_ns = self.now_ns;
         let node = connection.node;
         if was_listening || self.plan.reconnect_every == 0 {
-            if self.connections.iter().all(|connection| connection.role != Role::Asking) {
+            let is_last = self.connections.iter().all(|connection| connection.role != Role::Asking);
+            if is_last && self.phase != Phase::Draining {
                 let why = format!("all connections were lost; {}", self.second.texts.join("; "));
                 return Err(io::Error::new(io::ErrorKind::ConnectionReset, why));
             }
@@ -503,13 +510,8 @@ impl Worker {
     fn give_up(&mut self) {
         let Some(mut finished) = self.finished.take() else { return };
         let now = self.now_ns;
-        for connection in &mut self.connections {
-            for at in 0..connection.outstanding as usize {
-                let command = connection.commands.get(at).copied().map_or(0, usize::from);
-                let since = connection.due_ns.get(at).copied().unwrap_or(connection.sent_ns);
-                finished.drained.replied(command, now.saturating_sub(since), 1);
-                finished.unanswered += 1;
-            }
+        for connection in &self.connections {
+            finished.unanswered += write_off(connection, &mut finished.drained, now);
         }
         while let Some(due) = self.next_due() {
             finished.drained.replied(0, now.saturating_sub(due), 1);
@@ -521,6 +523,16 @@ impl Worker {
         }
         self.finished = Some(finished);
     }
+}
+
+/// Puts down the requests under way on a connection with the time that they have waited, and gives their number.
+fn write_off(connection: &Connection, second: &mut Second, now_ns: u64) -> u64 {
+    for at in 0..connection.outstanding as usize {
+        let command = connection.commands.get(at).copied().map_or(0, usize::from);
+        let since = connection.due_ns.get(at).copied().unwrap_or(connection.sent_ns);
+        second.replied(command, now_ns.saturating_sub(since), 1);
+    }
+    u64::from(connection.outstanding)
 }
 
 /// The number of the command that `draw`, below the sum of the weights, falls on.

@@ -15,9 +15,11 @@ mod error;
 mod input;
 mod intset;
 mod listpack;
+mod load;
 mod lzf;
 mod output;
 mod part;
+mod save;
 mod value;
 mod ziplist;
 
@@ -27,8 +29,10 @@ pub use encode::{Encoder, SetForm, Settings, Shape};
 pub use encoding::{Encoding, StreamForm, VERSION_7_0, VERSION_7_4, VERSION_VALKEY, is_known_version};
 pub use error::{DecodeError, Refused};
 pub(crate) use input::{Input, Stop};
+pub use load::{Builder, Limits};
 pub(crate) use output::{write_item, write_length, write_text};
 pub use part::{Consumer, Group, Kind, Part, Sink, StreamId, StreamState};
+pub use save::{Saving, kind_of, shape_of};
 pub use value::{Collector, Packing, Value};
 
 /// The pieces of a [`Value`] that is a stream.
@@ -36,5 +40,7 @@ pub mod whole {
     pub use super::value::{Consumer, Group, Pairs, Stream};
 }
 
+#[cfg(test)]
+mod structure_tests;
 #[cfg(test)]
 pub(crate) mod tests;

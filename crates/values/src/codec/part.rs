@@ -17,6 +17,7 @@ use pinyon_base::Millis;
 
 use super::Refused;
 use crate::Item;
+pub use crate::stream::StreamId;
 
 /// What takes the parts of a value in. It must not trust numbers that they claim: what counts is what comes.
 pub type Sink<'s> = dyn FnMut(Part<'_>) -> Result<(), Refused> + 's;
@@ -30,13 +31,6 @@ pub enum Kind {
     Hash,
     SortedSet,
     Stream,
-}
-
-/// The name of an entry in a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId {
-    pub ms: u64,
-    pub seq: u64,
 }
 
 /// A piece of a value. Strings are borrowed from what was read or from the structure that they are in.

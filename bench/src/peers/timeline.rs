@@ -15,7 +15,7 @@ use super::workload::{Kind, Options, Workload};
 /// How often a server is asked whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An expiring run goes on for so long after the last deadline.
-const AFTER_DEADLINE_S: f64 = 8.0;
+const AFTER_DEADLINE_S: f64 = 12.0;
 
 /// Runs the workload on every server in turn, for as many rounds as it says (one, when it says none).
 pub fn run(campaign: &mut Campaign, workload: &Workload) -> Result<(), String> {
@@ -122,12 +122,15 @@ fn prepare_due(
     let mut runs = workload.runs(campaign.orders.quick).0;
     let dying = runs.pop().ok_or("no preparing run")?;
     let generator = campaign.generator();
-    let mut stays = 0;
+    let (mut stays, mut per_second) = (0, f64::INFINITY);
     for run in runs {
-        generator.run(&run, server.port, server.pid(), longest(&run))?;
+        let load = generator.run(&run, server.port, server.pid(), longest(&run))?;
         stays = server.keys()?;
+        per_second = load.ops_per_s;
     }
-    let first_ms = (unix_seconds() + seconds) * 1000.0;
+    // At half the pace of the keys that stay, all others are there in time.
+    let loading = 3.0 + 2.0 * dying.number("requests").unwrap_or(0.0) / per_second;
+    let first_ms = (unix_seconds() + seconds.max(loading)) * 1000.0;
     let last_ms = first_ms + spread_ms as f64;
     let mut dying = dying;
     dying.replace("{deadline}", &format!("{{int:{first_ms:.0}..{last_ms:.0}}}"));
@@ -138,7 +141,7 @@ fn prepare_due(
     let due = Due { first: first_ms / 1000.0, last: last_ms / 1000.0, stays };
     let ahead = due.first - unix_seconds();
     if ahead < 2.0 {
-        return Err(format!("loading the keys took all but {ahead:.1} s of the {seconds:.0} s until they are due"));
+        return Err(format!("loading the keys took all but {ahead:.1} s of the time until they are due"));
     }
     options.set("duration", (due.last - unix_seconds() + AFTER_DEADLINE_S).ceil());
     Ok(due)

@@ -17,7 +17,8 @@
 //! @peak-share 0.7                open loop at that share of the peak of valkey (or of the first server there is)
 //! @quick option value            what a quick run has instead; `@quick yes` alone takes the file into quick runs
 //! @quick-prepare option value    the same in the first preparing run
-//! @deadline 20 1000              for `{deadline}`: milliseconds within 1000 after 20 seconds from now
+//! @deadline 20 1000              for `{deadline}`: milliseconds within 1000 after 20 seconds from now, or later where loading
+//!                                the keys takes longer
 //! @value-bytes 64                kind memory: bytes of one key's value, where overhead is to be shown
 //! @elements 10                   kind memory: elements per key, where bytes per element are to be shown
 //! @rounds 5                      instead of the run's own number of rounds
@@ -315,11 +316,14 @@ impl Workload {
 
     /// Why a server does not take part whatever it is asked, if so.
     pub fn leaves_out(&self, kind: PeerKind) -> Option<&'static str> {
-        if kind == PeerKind::Memcached && !self.memcached {
-            return Some("memcached has no such command");
+        let durable = self.needs_durable || matches!(self.kind, Kind::RecoveryLog | Kind::RecoverySnapshot);
+        if kind == PeerKind::Memcached && durable {
+            return Some("memcached keeps nothing on disk");
         }
-        let durable = self.needs_durable || self.kind == Kind::RecoveryLog;
-        if kind == PeerKind::Dragonfly && durable {
+        if kind == PeerKind::Memcached && !self.memcached {
+            return Some("memcached is compared where the load is GET and SET");
+        }
+        if kind == PeerKind::Dragonfly && (self.needs_durable || self.kind == Kind::RecoveryLog) {
             return Some("Dragonfly has no durable log");
         }
         None

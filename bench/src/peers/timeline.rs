@@ -2,7 +2,7 @@
 //! millions of keys become due. The moments are kept as events of the round, in seconds of the run's own series.
 
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::campaign::{Campaign, said, spoken};
 use super::closed::{round_of, tell};
@@ -150,7 +150,6 @@ fn prepare_due(
 /// Looks how many keys there are until those that stay are left.
 fn watch_keys(server: &Server, goes_on: &mut dyn FnMut() -> bool, due: Due) -> Result<Moments, String> {
     let mut moments = vec![(due.first, "first key due".to_owned()), (due.last, "last key due".to_owned())];
-    let begun = Instant::now();
     while goes_on() {
         if server.keys()? <= due.stays {
             moments.push((unix_seconds(), "all due keys gone".to_owned()));
@@ -159,8 +158,7 @@ fn watch_keys(server: &Server, goes_on: &mut dyn FnMut() -> bool, due: Due) -> R
         thread::sleep(LOOK_EVERY);
     }
     let left = server.keys()?.saturating_sub(due.stays);
-    let seconds = begun.elapsed().as_secs_f64();
-    moments.push((unix_seconds(), format!("{left} due keys still there after {seconds:.0} s")));
+    moments.push((unix_seconds(), format!("{left} due keys still there")));
     Ok(moments)
 }
 

@@ -10,7 +10,7 @@ const COLOURS: &[(&str, &str)] = &[
     ("#d55e00", "#ff9a5c"),
     ("#00805d", "#3ccb9f"),
     ("#a87900", "#f5c451"),
-    ("#59636e", "#9198a1"),
+    ("#1f2328", "#f0f6fc"),
 ];
 
 /// Dashes of lines, in the same order.
@@ -95,7 +95,7 @@ impl Svg {
             2 => format!("M{x:.1} {:.1}l4.5 8h-9z", y - 5.0),
             3 => format!("M{x:.1} {:.1}l4.5 4.5l-4.5 4.5l-4.5 -4.5z", y - 4.5),
             4 => format!("M{x:.1} {:.1}l4.5 -8h-9z", y + 5.0),
-            _ => format!("M{:.1} {:.1}h4v4h-4z", x - 2.0, y - 2.0),
+            _ => format!("M{:.1} {:.1}h9v3h-9z", x - 4.5, y - 1.5),
         };
         let _ = writeln!(self.body, "<path d=\"{shape}\" class=\"f{series}\"/>");
     }
@@ -104,7 +104,7 @@ impl Svg {
     pub fn legend(&mut self, x: f64, y: f64, width: f64, entries: &[(String, usize)]) -> f64 {
         let (mut at, mut row) = (x, y);
         for (name, series) in entries {
-            let length = 40.0 + 7.2 * name.chars().count() as f64;
+            let length = 44.0 + 7.8 * name.chars().count() as f64;
             if at + length > x + width && at > x {
                 (at, row) = (x, row + 18.0);
             }

@@ -80,6 +80,8 @@ pub struct Outcome {
     pub begin_unix_us: u64,
     pub end_unix_us: u64,
     pub client_cpu_s: f64,
+    /// Of that, the time in which the threads only looked for replies.
+    pub client_spin_s: f64,
     /// CPU time and resident memory of the process named by `server-pid`.
     pub server: Option<Usage>,
     pub sent_bytes: u64,
@@ -410,7 +412,8 @@ impl<'a> Collection<'a> {
 
     fn outcome(self, target: Target, names: Vec<String>, server: Option<Usage>) -> Outcome {
         let mut drained = Second::new(self.commands);
-        let (mut unanswered, mut end_ns, mut cpu_ns, mut sent_bytes, mut received_bytes) = (0, 0, 0, 0, 0);
+        let (mut unanswered, mut end_ns, mut cpu_ns, mut spun_ns, mut sent_bytes, mut received_bytes) =
+            (0, 0, 0, 0, 0, 0);
         let mut begin_ns = u64::MAX;
         for finished in &self.finished {
             drained.add(&finished.drained);
@@ -418,6 +421,7 @@ impl<'a> Collection<'a> {
             begin_ns = begin_ns.min(finished.begin_ns);
             end_ns = end_ns.max(finished.end_ns);
             cpu_ns += finished.cpu_ns;
+            spun_ns += finished.spun_ns;
             sent_bytes += finished.sent_bytes;
             received_bytes += finished.received_bytes;
         }
@@ -432,6 +436,7 @@ impl<'a> Collection<'a> {
             begin_unix_us: self.begin_unix_us,
             end_unix_us: self.begin_unix_us + length_ns / 1_000,
             client_cpu_s: cpu_ns as f64 / 1e9,
+            client_spin_s: spun_ns.min(cpu_ns) as f64 / 1e9,
             server,
             sent_bytes,
             received_bytes,

@@ -69,6 +69,7 @@ struct End<'a> {
     lag_max_us: f64,
     lagging: u64,
     client_cpu_s: f64,
+    client_spin_s: f64,
     server_cpu_s: Option<f64>,
     server_user_s: Option<f64>,
     server_resident_bytes: Option<u64>,
@@ -147,6 +148,7 @@ impl<'a> Reporter<'a> {
             lag_max_us: us(total.lag_max_ns),
             lagging: total.lagging,
             client_cpu_s: outcome.client_cpu_s,
+            client_spin_s: outcome.client_spin_s,
             server_cpu_s: outcome.server.map(|usage| usage.cpu_s),
             server_user_s: outcome.server.map(|usage| usage.user_s),
             server_resident_bytes: outcome.server.map(|usage| usage.resident_bytes),
@@ -264,7 +266,13 @@ fn write_table(text: &mut String, settings: &Settings, outcome: &Outcome) -> std
     row("all", &all(outcome))?;
     writeln!(text)?;
     let per_op = |seconds: f64| seconds * 1e6 / total.ops.max(1) as f64;
-    write!(text, "CPU of the generator {:.2} s, {:.3} µs/op", outcome.client_cpu_s, per_op(outcome.client_cpu_s))?;
+    let worked = outcome.client_cpu_s - outcome.client_spin_s;
+    let spun = outcome.client_spin_s;
+    write!(
+        text,
+        "CPU of the generator {worked:.2} s, {:.3} µs/op, and {spun:.2} s looking for replies",
+        per_op(worked)
+    )?;
     if let Some(usage) = outcome.server {
         let resident = usage.resident_bytes as f64 / f64::from(1 << 20);
         write!(
@@ -328,6 +336,7 @@ mod tests {
             begin_unix_us: 5,
             end_unix_us: 2_000_005,
             client_cpu_s: 0.5,
+            client_spin_s: 0.1,
             server: None,
             sent_bytes: 1,
             received_bytes: 2,

@@ -81,6 +81,8 @@ pub struct Finished {
     pub end_ns: u64,
     /// CPU time and bytes within the measured interval.
     pub cpu_ns: u64,
+    /// CPU time that went into looking for replies while there were none.
+    pub spun_ns: u64,
     pub sent_bytes: u64,
     pub received_bytes: u64,
     /// Connections that are still open.
@@ -98,6 +100,7 @@ enum Phase {
 #[derive(Clone, Copy, Default)]
 struct Meter {
     cpu_ns: u64,
+    spun_ns: u64,
     sent: u64,
     received: u64,
 }
@@ -450,7 +453,12 @@ impl Worker {
     }
 
     fn read_meter(&self) -> Meter {
-        Meter { cpu_ns: kernel::thread_cpu_ns(), sent: self.wire.sent_bytes, received: self.wire.received_bytes }
+        Meter {
+            cpu_ns: kernel::thread_cpu_ns(),
+            spun_ns: self.wire.spun.as_nanos() as u64,
+            sent: self.wire.sent_bytes,
+            received: self.wire.received_bytes,
+        }
     }
 
     fn next_second(&mut self) {
@@ -479,6 +487,7 @@ impl Worker {
             begin_ns: self.begin_ns,
             end_ns,
             cpu_ns: meter.cpu_ns - self.meter.cpu_ns,
+            spun_ns: meter.spun_ns - self.meter.spun_ns,
             sent_bytes: meter.sent - self.meter.sent,
             received_bytes: meter.received - self.meter.received,
             open: self.connections.iter().filter(|connection| connection.role != Role::Closed).count(),

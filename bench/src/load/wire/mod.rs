@@ -100,6 +100,14 @@ enum Op {
     Tick = 5,
 }
 
+/// How looking around ended.
+enum Found {
+    Work,
+    /// The time to wake up has come.
+    End,
+    Nothing,
+}
+
 #[derive(Default)]
 struct Socket {
     fd: Option<OwnedFd>,
@@ -139,6 +147,8 @@ pub struct Wire {
     targets: Vec<(Address, Box<KernelAddress>)>,
     pub sent_bytes: u64,
     pub received_bytes: u64,
+    /// Time that went into looking around while nothing was there.
+    pub spun: Duration,
 }
 
 const SEND_NOW: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
@@ -172,6 +182,7 @@ impl Wire {
             targets: Vec::new(),
             sent_bytes: 0,
             received_bytes: 0,
+            spun: Duration::ZERO,
         })
     }
 
@@ -320,20 +331,12 @@ impl Wire {
                 }
             }
             let begun = Instant::now();
-            loop {
-                for _ in 0..8 {
-                    if self.ring.has_work() {
-                        return self.ring.enter(Wait::No);
-                    }
-                    std::hint::spin_loop();
-                }
-                let now = Instant::now();
-                if until.is_some_and(|until| now >= until) {
-                    return Ok(());
-                }
-                if now - begun >= spin {
-                    break;
-                }
+            let found = self.look_around(begun, spin, until);
+            self.spun += begun.elapsed();
+            match found {
+                Found::Work => return self.ring.enter(Wait::No),
+                Found::End => return Ok(()),
+                Found::Nothing => {}
             }
         }
         match until {
@@ -342,6 +345,24 @@ impl Wire {
                 Some(time) if !time.is_zero() => self.ring.enter(Wait::AtMost(time)),
                 _ => self.ring.enter(Wait::No),
             },
+        }
+    }
+
+    fn look_around(&mut self, begun: Instant, spin: Duration, until: Option<Instant>) -> Found {
+        loop {
+            for _ in 0..8 {
+                if self.ring.has_work() {
+                    return Found::Work;
+                }
+                std::hint::spin_loop();
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| now >= until) {
+                return Found::End;
+            }
+            if now - begun >= spin {
+                return Found::Nothing;
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! An `App` lives on one core's thread from start to stop: it is made there, is never moved, and
 //! needs no locks. All its methods are called by the core loop of that thread, one at a time.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -103,10 +104,20 @@ impl Next {
     pub const IDLE: Next = Next::Sleep { until: None, expecting: false };
 }
 
+/// What becomes of a connection that is ready to leave for another core.
+pub enum Leave {
+    /// It goes: who is at its other end, and what the program there gets.
+    Go(PeerInfo, Box<dyn Any + Send>),
+    /// The program still expects something for it: ask again soon.
+    Wait,
+    /// It stays after all.
+    Stay,
+}
+
 /// The program on one core.
 ///
-/// For one connection the order of calls is `on_open`, any number of `on_data`, at most one
-/// `on_eof`, `on_close`. After `on_close` (and from the call of [`Io::close`] on) its id is dead:
+/// For one connection the order of calls is `on_open` (or `on_arrive`), any number of `on_data`, at
+/// most one `on_eof`, `on_close` (or `on_leave`). After `on_close` (and from the call of [`Io::close`] on) its id is dead:
 /// [`Io::output`] answers `None`.
 pub trait App: Sized {
     /// What travels between cores. Moved through queues: keep it at the size of a few words.
@@ -130,6 +141,17 @@ pub trait App: Sized {
 
     /// The connection is gone, for whatever reason: exactly once per `on_open`.
     fn on_close(&mut self, io: &mut Io<Self::Mail>, conn: ConnId);
+
+    /// A connection is ready to leave for the core that [`Io::move_to`] named. With [`Leave::Go`] its id is dead,
+    /// without `on_close`.
+    fn on_leave(&mut self, _io: &mut Io<Self::Mail>, _conn: ConnId) -> Leave {
+        Leave::Stay
+    }
+
+    /// A connection has come from another core, with what `on_leave` gave there; instead of `on_open`.
+    fn on_arrive(&mut self, io: &mut Io<Self::Mail>, conn: ConnId, _peer: &PeerInfo, _luggage: Box<dyn Any + Send>) {
+        io.close(conn);
+    }
 
     /// A message of another core (or of this one to itself).
     fn on_mail(&mut self, io: &mut Io<Self::Mail>, from: CoreId, mail: Self::Mail);

@@ -31,9 +31,15 @@ pub fn monotonic_ns() -> u64 {
     seconds as u64 * 1_000_000_000 + nanos as u64
 }
 
+/// CPU time of the calling thread so far, in microseconds.
+pub fn thread_cpu_us() -> u64 {
+    let (seconds, nanos) = read(libc::CLOCK_THREAD_CPUTIME_ID);
+    seconds as u64 * 1_000_000 + nanos as u64 / 1_000
+}
+
 fn read(clock: libc::clockid_t) -> (i64, i64) {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a timespec that outlives the call; both clocks exist on every Linux.
+    // SAFETY: `now` is a timespec that outlives the call; these clocks exist on every Linux.
     unsafe { libc::clock_gettime(clock, &mut now) };
     (now.tv_sec, now.tv_nsec)
 }

@@ -53,6 +53,8 @@ impl Flags {
     pub const RESUMED: Flags = Flags(1 << 14);
     /// This turn's send did not finish at once.
     pub const COMPLAINED: Flags = Flags(1 << 15);
+    /// Moves to another core as soon as it can.
+    pub const LEAVING: Flags = Flags(1 << 16);
 
     #[inline]
     pub fn has(self, flag: Flags) -> bool {

@@ -100,6 +100,7 @@ impl<A: App> CoreLoop<A> {
         self.open_adopted();
         self.take_mail();
         self.bury_doomed();
+        self.let_go();
         self.busy = before != (self.io.stats.recvs, self.io.stats.mails_received);
         Ok(self.end_turn())
     }
@@ -116,6 +117,7 @@ impl<A: App> CoreLoop<A> {
         let more = io.queue_sends();
         let unfinished =
             more || !io.doomed.is_empty() || !io.resumed.is_empty() || !io.adopted.is_empty() || io.post.own_len() > 0;
+        let unfinished = unfinished || io.must_let_go();
         match next {
             _ if io.post.mesh().is_aborted() => Rest::Stop,
             Next::Stop => Rest::Stop,
@@ -270,13 +272,14 @@ impl<A: App> CoreLoop<A> {
                     PeerKind::Tcp if peer.own_port => me,
                     PeerKind::Tcp => io.post.mesh().place_connection(me),
                     PeerKind::Unix => {
-                        let to = self.next_core;
+                        // In turn, but for cores that have clearly more than others.
+                        let to = io.post.mesh().place_connection(self.next_core);
                         self.next_core = (to + 1) % io.cores;
                         to
                     }
                 };
                 if to == me {
-                    self.open(Docked { fd, peer, counted: false });
+                    self.open(Docked { fd, peer, counted: false, luggage: None });
                 } else {
                     io.hand_over(CoreId(to as u16), fd, peer);
                 }
@@ -303,7 +306,7 @@ impl<A: App> CoreLoop<A> {
     }
 
     fn open(&mut self, docked: Docked) {
-        let Docked { fd, mut peer, counted } = docked;
+        let Docked { fd, mut peer, counted, luggage } = docked;
         let fd = fd.into_raw_fd();
         peer.fd = fd;
         let io = &mut self.io;
@@ -314,9 +317,14 @@ impl<A: App> CoreLoop<A> {
         if !counted {
             io.post.mesh().count_connection(usize::from(io.core.0));
         }
-        io.stats.accepts += 1;
         io.receive_later(conn.index);
-        self.app.on_open(&mut self.io, conn, &peer);
+        match luggage {
+            Some(luggage) => self.welcome(conn, &peer, luggage),
+            None => {
+                io.stats.accepts += 1;
+                self.app.on_open(&mut self.io, conn, &peer);
+            }
+        }
     }
 
     fn take_mail(&mut self) {

@@ -52,6 +52,8 @@ pub struct IoStats {
     pub accept_errors: u64,
     /// Connections closed.
     pub closes: u64,
+    /// Connections that have moved to another core.
+    pub moves: u64,
     /// Messages sent to cores.
     pub mails_sent: u64,
     /// Messages received from cores.
@@ -78,6 +80,8 @@ pub struct Io<M> {
     pub(crate) rearm: Vec<u32>,
     /// Resumed connections with data or an end kept for them.
     pub(crate) resumed: Vec<u32>,
+    /// Connections that are to move to another core.
+    pub(crate) leaving: Vec<(ConnId, CoreId)>,
     /// Connections to be opened.
     pub(crate) adopted: VecDeque<Docked>,
     pub(crate) now_ms: i64,
@@ -170,7 +174,8 @@ impl<M: Send + 'static> Io<M> {
     /// Receives again. Data kept meanwhile is delivered in the next turn, before anything newer.
     pub fn resume(&mut self, conn: ConnId) {
         let Some(slot) = self.conns.live(conn) else { return };
-        if !slot.flags.has(Flags::PAUSED) {
+        // One that is to leave receives again where it arrives.
+        if !slot.flags.has(Flags::PAUSED) || slot.flags.has(Flags::LEAVING) {
             return;
         }
         slot.flags.clear(Flags::PAUSED);
@@ -204,7 +209,7 @@ impl<M: Send + 'static> Io<M> {
     /// Takes over a connected stream socket; `on_open` follows in the next turn at the latest.
     pub fn adopt(&mut self, fd: OwnedFd, mut peer: PeerInfo) {
         peer.fd = fd.as_raw_fd();
-        self.adopted.push_back(Docked { fd, peer, counted: false });
+        self.adopted.push_back(Docked { fd, peer, counted: false, luggage: None });
     }
 
     /// Hands a connected stream socket to another core, whose `on_open` gets it.
@@ -217,7 +222,7 @@ impl<M: Send + 'static> Io<M> {
         }
         let Io { post, ring, waker, .. } = self;
         let mut sleeper = None;
-        post.dock(to, fd, peer, |core| sleeper = Some(core));
+        post.dock(to, Docked { fd, peer, counted: true, luggage: None }, |core| sleeper = Some(core));
         if let Some(core) = sleeper {
             waker.wake(ring, core);
         }

@@ -20,6 +20,7 @@ pub mod io;
 pub mod listen;
 pub mod memory;
 mod mesh;
+mod migrate;
 mod patience;
 pub mod pin;
 mod recv;
@@ -29,7 +30,7 @@ mod send;
 pub mod signal;
 mod wake;
 
-pub use app::{App, ConnId, CoreId, Next, PeerInfo, PeerKind};
+pub use app::{App, ConnId, CoreId, Leave, Next, PeerInfo, PeerKind};
 pub use config::{RuntimeConfig, RuntimeError, WakeBy};
 pub use host::{Host, NotSupported, check_kernel};
 pub use io::{Io, IoStats};

@@ -35,6 +35,7 @@ use rtrb::{Consumer, Producer, RingBuffer, chunks::ChunkError};
 
 use crate::CORES_MAX;
 use crate::app::{CoreId, PeerInfo};
+use crate::migrate::Luggage;
 
 const WORDS: usize = CORES_MAX / 64;
 
@@ -113,6 +114,8 @@ pub(crate) struct Docked {
     pub peer: PeerInfo,
     /// It is among its core's `connections` already.
     pub counted: bool,
+    /// Of one that another core had: `None` for new ones.
+    pub luggage: Option<Luggage>,
 }
 
 impl Mesh {
@@ -182,6 +185,11 @@ impl Mesh {
 
     pub fn uncount_connection(&self, core: usize) {
         self.bells[core].connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Connections of a core, those on their way to it included.
+    pub fn connections(&self, core: usize) -> usize {
+        self.bells[core].connections.load(Ordering::Relaxed) as usize
     }
 
     /// The core that a connection accepted by `me` should live on: `me`, unless it has clearly more
@@ -347,10 +355,10 @@ impl<M> Post<M> {
     }
 
     /// Puts a connection into another core's dock.
-    pub fn dock(&mut self, to: CoreId, fd: OwnedFd, peer: PeerInfo, mut wake: impl FnMut(usize)) {
+    pub fn dock(&mut self, to: CoreId, docked: Docked, mut wake: impl FnMut(usize)) {
         let to = usize::from(to.0);
         self.mesh.count_connection(to);
-        self.mesh.dock(to).push(Docked { fd, peer, counted: true });
+        self.mesh.dock(to).push(docked);
         self.mesh.bells[to].docked.store(true, Ordering::Release);
         if self.mesh.ring(self.me, to) {
             wake(to);

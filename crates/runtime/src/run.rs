@@ -194,6 +194,7 @@ fn set_up<M: Send + 'static>(
         doomed: Vec::new(),
         rearm: Vec::new(),
         resumed: Vec::new(),
+        leaving: Vec::new(),
         adopted: VecDeque::new(),
         now_ms: clock::unix_ms(),
         now_us: clock::monotonic_us(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use pinyon_engine::keyspace::Shard;
 use pinyon_resp::{Output, Span};
-use pinyon_runtime::{App, ConnId, CoreId, Next, PeerInfo, memory};
+use pinyon_runtime::{App, ConnId, CoreId, Leave, Next, PeerInfo, memory};
 
 use crate::clients::{Monitors, Pause};
 use crate::config::Config;
@@ -19,6 +19,7 @@ use crate::exec::Exec;
 use crate::gather::{Gather, Work};
 use crate::hop::Batch;
 use crate::latency::LatencyEvents;
+use crate::migration::LoadWatch;
 use crate::multi::Join;
 use crate::room::evictions_per_write;
 use crate::session::{Session, SessionFlags};
@@ -88,6 +89,7 @@ pub struct Core {
     pub monitors: Monitors,
     pub pause: Pause,
     pub cron: Cron,
+    pub load: LoadWatch,
     pub jobs: Jobs,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
@@ -143,6 +145,7 @@ impl Core {
             monitors: Monitors::default(),
             pause: Pause::default(),
             cron: Cron::default(),
+            load: LoadWatch::default(),
             jobs: Jobs::default(),
             active_expire: true,
             listening,
@@ -293,6 +296,14 @@ impl App for Core {
                 self.keep_slots(slots);
             }
         }
+    }
+
+    fn on_leave(&mut self, _io: &mut Io, conn: ConnId) -> Leave {
+        self.let_session_go(conn)
+    }
+
+    fn on_arrive(&mut self, io: &mut Io, conn: ConnId, _peer: &PeerInfo, luggage: Box<dyn Any + Send>) {
+        self.take_session_up(io, conn, luggage);
     }
 
     fn on_mail(&mut self, io: &mut Io, from: CoreId, mail: Mail) {

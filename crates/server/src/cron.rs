@@ -106,6 +106,7 @@ impl Core {
         if self.exec.maxmemory != 0 {
             more |= self.keep_limit(io);
         }
+        self.watch_load(io);
         let traffic = io.stats();
         let totals = [self.exec.stats.commands_processed, traffic.recv_bytes, traffic.sent_bytes];
         self.cron.rates.sample(io.now_us(), totals);

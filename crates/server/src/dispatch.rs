@@ -210,7 +210,11 @@ impl Core {
             let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
             let origin = Origin::Slot { conn, seq: slots.reserve() };
             let head = session.head(origin, id, command.hash);
+            let look = session.affinity.hop(command.owner);
             self.hop(io, command.owner, head, args.iter());
+            if look {
+                self.follow_keys(io, conn);
+            }
             return true;
         }
         let run = Run {

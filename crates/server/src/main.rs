@@ -15,6 +15,7 @@ mod hop;
 mod input;
 mod latency;
 mod logging;
+mod migration;
 mod multi;
 mod nodes;
 mod rebind;

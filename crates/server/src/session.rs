@@ -9,6 +9,7 @@ use pinyon_resp::{Parser, Proto, Span};
 use pinyon_runtime::{ConnId, PeerInfo, PeerKind};
 
 use crate::hop::{Origin, RequestHead};
+use crate::migration::Affinity;
 use crate::slots::Slots;
 
 bitflags::bitflags! {
@@ -80,6 +81,9 @@ pub struct Session {
     pub last_command: Option<CommandId>,
     pub commands: u64,
     pub input_bytes: u64,
+    /// Where its commands go, and when it last came from another core (Unix time in ms).
+    pub affinity: Affinity,
+    pub moved_ms: i64,
     pub details: Box<Details>,
 }
 
@@ -119,6 +123,8 @@ impl Session {
             last_command: None,
             commands: 0,
             input_bytes: 0,
+            affinity: Affinity::default(),
+            moved_ms: 0,
             details: Box::new(Details {
                 peer,
                 name: Vec::new(),

@@ -65,6 +65,8 @@ pub struct Settings {
     pub password: Option<String>,
     pub protected_mode: bool,
     pub maxclients: usize,
+    /// connection-migration.
+    pub migration: bool,
     /// 0 = never.
     pub timeout_ms: i64,
     pub maxmemory: u64,
@@ -100,6 +102,7 @@ impl Settings {
             password: (!config.requirepass.is_empty()).then(|| config.requirepass.clone()),
             protected_mode: config.protected_mode,
             maxclients: config.maxclients as usize,
+            migration: config.connection_migration,
             timeout_ms: i64::from(config.timeout) * 1000,
             maxmemory: config.maxmemory,
             maxmemory_clients: config.maxmemory_clients.bytes(config.maxmemory, CLIENT_MEMORY_FLOOR).unwrap_or(0),

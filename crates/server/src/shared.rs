@@ -8,6 +8,7 @@ use pinyon_base::sha1;
 use pinyon_runtime::clock;
 
 use crate::client_memory::ClientMemory;
+use crate::migration::Busyness;
 use crate::room::Room;
 
 /// Shared by all cores.
@@ -31,6 +32,7 @@ pub struct Shared {
     pub own_addresses: Vec<SocketAddr>,
     pub client_memory: ClientMemory,
     pub room: Room,
+    pub busyness: Busyness,
     /// Memory in use when the cores had started.
     startup_bytes: AtomicU64,
     /// Counts DEBUG CHANGE-REPL-ID.
@@ -67,6 +69,7 @@ impl Shared {
             own_addresses: core_ports.1,
             client_memory: ClientMemory::new(shards),
             room: Room::new(shards),
+            busyness: Busyness::new(shards),
             startup_bytes: AtomicU64::new(0),
             replication_ids: AtomicU64::new(0),
             next_client_id: AtomicU64::new(1),

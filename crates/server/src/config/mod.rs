@@ -80,6 +80,7 @@ config! {
     /// Seconds; 0 = off.
     tcp_keepalive: u32 = 0,
     protected_mode: bool = false,
+    connection_migration: bool = false,
     maxclients: u32 = 0,
 
     shards: u16 = 0,

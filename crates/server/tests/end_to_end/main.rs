@@ -12,6 +12,7 @@ mod expiry;
 mod information;
 mod keyspace;
 mod maxmemory;
+mod migration;
 mod observers;
 mod pipelines;
 mod process;

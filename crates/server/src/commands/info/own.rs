@@ -34,7 +34,7 @@ pub(super) fn pinyon(text: &mut Text, core: &Core, facts: &Facts) {
         text.line(
             format_args!("pinyon_core{number}"),
             format_args!(
-                "keys={},clients={},commands={},hops={},turns={},sleeps={},enters={},mails_sent={},mails_received={}",
+                "keys={},clients={},commands={},hops={},turns={},sleeps={},enters={},mails_sent={},mails_received={},moved={}",
                 part.dbs.iter().map(|db| db.keys).sum::<u64>(),
                 part.clients.count,
                 stats.commands_processed,
@@ -43,7 +43,8 @@ pub(super) fn pinyon(text: &mut Text, core: &Core, facts: &Facts) {
                 io.sleeps,
                 io.enters,
                 io.mails_sent,
-                io.mails_received
+                io.mails_received,
+                io.moves
             ),
         );
     }

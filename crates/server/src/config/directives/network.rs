@@ -77,6 +77,15 @@ const ROWS: &[Directive] = &[
         "Seconds without traffic after which the kernel probes whether a client is still there. 0 does not probe.",
     ),
     Directive::new(
+        "connection-migration",
+        Kind::Bool,
+        "yes",
+        field!(connection_migration),
+        "Whether a connection may move to another core: to the one that owns nearly all keys that it asks for, and away \
+         from a core that is busy with several connections to one that has time.",
+    )
+    .own(),
+    Directive::new(
         "maxclients",
         Kind::Int(1, UINT),
         "10000",

@@ -61,7 +61,7 @@ impl App for Wanderer {
             return Leave::Wait;
         }
         self.waits.remove(&conn);
-        if self.conns[&conn].received % 5 == 0 {
+        if self.conns[&conn].received.is_multiple_of(5) {
             self.seen.refused.fetch_add(1, Ordering::Relaxed);
             return Leave::Stay;
         }
@@ -110,7 +110,7 @@ fn client(stream: TcpStream, bytes: usize, mut dice: u64) {
         let piece = (dice as usize % 3000 + 1).min(data.len() - at);
         writer.write_all(&data[at..at + piece]).expect("room");
         at += piece;
-        if dice % 4 == 0 {
+        if dice.is_multiple_of(4) {
             thread::yield_now();
         }
     }

@@ -81,7 +81,7 @@ impl Busyness {
 
     /// `share`: thousandths of the time up to `now_us`.
     fn publish(&self, core: CoreId, share: u64, now_us: u64) {
-        self.0[usize::from(core.0)].store(now_us / LOOK_US << 10 | share.min(1000), Ordering::Relaxed);
+        self.0[usize::from(core.0)].store(((now_us / LOOK_US) << 10) | share.min(1000), Ordering::Relaxed);
     }
 
     /// A core that has not said anything for some looks does nothing.

@@ -79,7 +79,7 @@ const ROWS: &[Directive] = &[
     Directive::new(
         "connection-migration",
         Kind::Bool,
-        "yes",
+        "no",
         field!(connection_migration),
         "Whether a connection may move to another core: to the one that owns nearly all keys that it asks for, and away \
          from a core that is busy with several connections to one that has time.",

@@ -93,6 +93,9 @@ pub fn read_tail(
         None => (Lsn(at.start.lsn.0 - 1), at.start.frame, at.start.segment),
     };
     let mut tail = Tail { base, reach: base, parts: Vec::new() };
+    if log.next_frame == first_frame {
+        return Ok(tail);
+    }
     let mut records = Assembler::new(base.next());
     for segment in first_segment..=log.last_segment {
         let name = SegmentName { run, shard: log.shard, segment };

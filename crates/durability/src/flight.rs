@@ -132,6 +132,11 @@ impl Flight {
             self.durable.lsn = frame.last_lsn;
             self.durable.sealed = frame.seals.unwrap_or(self.durable.sealed);
         }
+        if cfg!(feature = "planted-early-seal") {
+            let early =
+                self.frames.iter().filter(|frame| frame.stage == Stage::Durable).filter_map(|frame| frame.seals);
+            self.durable.sealed = early.max().unwrap_or_default().max(self.durable.sealed);
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl ShardLog {
     fn take(&mut self, scan: &SegmentScan, begun: &mut Lsn) -> bool {
         let file = scan.header.name().path();
         let (Some(first), Some(last)) = (&scan.first, &scan.last) else {
-            if scan.end_why.is_some() || self.end.offset == 0 {
+            // What was wrong before it comes first.
+            if self.end.offset == 0 || self.end.why.is_none() && scan.end_why.is_some() {
                 self.end = Place { file, offset: scan.end, why: scan.end_why };
             }
             return false;

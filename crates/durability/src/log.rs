@@ -180,36 +180,15 @@ impl Log {
     /// Ends the epoch that the log is in: all later records belong to the next. `always` says how that one is written.
     /// `rotate`: it begins in a segment of its own, and [`Log::take_rotation`] will say where.
     pub fn seal(&mut self, always: bool, rotate: bool) -> Lsn {
-        if cfg!(feature = "planted-early-seal") && !self.open.raw.is_empty() {
-            return self.seal_early(always, rotate);
-        }
         let lsn = self.begin_record();
         record::write_seal(&mut self.open.raw, self.epoch);
-        self.end_epoch(always, rotate);
-        lsn
-    }
-
-    fn end_epoch(&mut self, always: bool, rotate: bool) {
         self.split_excess();
         self.open.seals = true;
         self.open.rotates = rotate;
         self.epoch = self.epoch.next();
         self.always = always;
         self.close_open();
-    }
-
-    /// The planted bug: the seal takes the place of what was appended before it, which follows in the next epoch.
-    fn seal_early(&mut self, always: bool, rotate: bool) -> Lsn {
-        let mut rest = mem::take(&mut self.open);
-        self.open = Chunk { first_lsn: rest.first_lsn, epoch: self.epoch, always: self.always, ..Chunk::default() };
-        self.open.records = 1;
-        record::write_seal(&mut self.open.raw, self.epoch);
-        self.next_lsn = self.next_lsn.next();
-        self.end_epoch(always, rotate);
-        rest.first_lsn = rest.first_lsn.next();
-        (rest.epoch, rest.always) = (self.epoch, self.always);
-        self.open = rest;
-        Lsn(self.open.first_lsn.0 - 1)
+        lsn
     }
 
     /// The turn has ended at `time` (unix milliseconds): what was appended may be written. `durable_epoch`: all shards have
@@ -478,6 +457,11 @@ impl Log {
         self.epoch
     }
 
+    /// Replies to records appended now have to wait (`appendfsync always`).
+    pub fn is_always(&self) -> bool {
+        self.always
+    }
+
     /// Bytes of records that no operation has been made for yet.
     pub fn backlog_bytes(&self) -> usize {
         self.open.raw.len() + self.closed.iter().map(|chunk| chunk.raw.len()).sum::<usize>()
@@ -488,7 +472,8 @@ impl Log {
         self.bytes_written
     }
 
-    /// The segments that operations may still name: from the first on all others may be closed.
+    /// The first segment that operations may still name: files before it may be closed, and recycled if no manifest names
+    /// them.
     pub fn oldest_segment(&self) -> u64 {
         let refused = self.refused.as_ref().map(|op| op.segment);
         let oldest = self.flight.oldest_segment().into_iter().chain(refused).min();

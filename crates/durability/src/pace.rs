@@ -2,9 +2,9 @@
 
 /// An epoch is sealed this long after its first write.
 pub const EPOCH_MS: u64 = 20;
-/// Under `everysec` a sync begins this long after the one before began. With the sync itself and the epoch before it, a power
-/// cut costs at most a second on a disk that syncs in some tens of milliseconds.
-pub const SYNC_MS: u64 = 900;
+/// Under `everysec` a sync begins this long after the one before began. What is left of a second is for the cut, the writes
+/// that are still under way and the sync itself, so that a power cut costs at most a second.
+pub const SYNC_MS: u64 = 800;
 
 /// What is due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,9 +79,9 @@ mod tests {
         pace.wrote(1002);
         assert_eq!((pace.due(1022, true), pace.next(true)), (Due { seal: true, sync: false }, Some(1022)));
         pace.sealed(1022, false);
-        assert_eq!((pace.due(1900, true), pace.next(true)), (Due::default(), Some(1901)));
-        assert_eq!(pace.due(1901, true), Due { seal: true, sync: true });
-        pace.sealed(1901, true);
+        assert_eq!((pace.due(1800, true), pace.next(true)), (Due::default(), Some(1801)));
+        assert_eq!(pace.due(1801, true), Due { seal: true, sync: true });
+        pace.sealed(1801, true);
         assert_eq!(pace.next(true), None);
     }
 }

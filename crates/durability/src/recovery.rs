@@ -36,7 +36,8 @@ pub struct Store {
 /// What is done about damage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// `log-repair yes`: a damaged log ends where it is damaged, and the others are cut to match.
+    /// `log-repair yes`: a damaged log ends where it is damaged. In the last run the others are cut to match; what later runs
+    /// logged is kept, so effects may come for keys that lost theirs.
     pub repair: bool,
 }
 
@@ -151,6 +152,7 @@ impl Store {
             } else {
                 plan.closed(&run, &logs, &mut scans, options)?
             };
+            plan.report.repaired.extend(take_errors(&mut scans, run.run));
             let planned = run.logs.iter().zip(&logs).zip(ends);
             let logs = planned.map(|((log, found), end)| PlannedLog {
                 shard: found.shard,
@@ -175,6 +177,13 @@ fn refuse_unreadable(scans: &mut Scans, run: RunId, options: Options) -> Result<
         Some(Err(error)) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The errors of segments that nothing asked for: they are damage, too, though nothing was lost by it.
+fn take_errors(scans: &mut Scans, run: RunId) -> Vec<RecoveryError> {
+    let broken = |(name, scan): (&SegmentName, &Result<_, _>)| (name.run == run && scan.is_err()).then_some(*name);
+    let names: Vec<SegmentName> = scans.iter().filter_map(broken).collect();
+    names.iter().filter_map(|name| scans.remove(name)?.err()).collect()
 }
 
 impl Plan {
@@ -302,8 +311,9 @@ pub fn remove_unnamed(disk: &dyn Disk, manifest: &Manifest) -> Result<(), DiskEr
     Ok(())
 }
 
-/// Removes the snapshots that `manifest`, which was just installed, no longer names, and gives the segments, which their
-/// makers may recycle.
+/// Removes the snapshots that `manifest`, which was just installed, no longer names, and gives the segments. Their makers may
+/// recycle those of other runs, and those of this run before their log's [`oldest_segment`](crate::Log::oldest_segment): to
+/// the others operations may still be under way.
 pub fn free(disk: &dyn Disk, manifest: &Manifest) -> Result<Vec<SegmentName>, DiskError> {
     let mut segments = Vec::new();
     for (name, named) in unnamed(disk, manifest)? {

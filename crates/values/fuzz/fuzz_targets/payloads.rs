@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pinyon_values::codec::dump::{Payload, seal};
-use pinyon_values::codec::{Collector, Crc64, Packing, Settings, VERSION_7_4, Value};
+use pinyon_values::codec::{Builder, Collector, Crc64, Kind, Limits, Packing, Saving, Settings, VERSION_7_4, Value};
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, body)) = data.split_first() else {
@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(value) = load(&payload) else {
         return;
     };
+    build(&payload, &value);
     let elements_max = if choice & 128 == 0 { 0 } else { usize::MAX };
     let packing = Packing { elements_max, bytes_max: elements_max };
     let settings = Settings { version: VERSION_7_4, compress: choice & 64 == 0 };
@@ -27,6 +28,24 @@ fuzz_target!(|data: &[u8]| {
     seal(&encoder, settings.version, &mut again);
     assert_eq!(newest(value), newest(load(&again).expect("what was encoded")));
 });
+
+/// The structure that the payload makes, if it makes one, gives the same value away.
+fn build(payload: &[u8], value: &Value) {
+    let mut builder = Builder::new(Limits::default());
+    let opened = Payload::open(payload).expect("was opened before");
+    if opened.kind() == Kind::String || opened.load(&mut |part| builder.put(part)).is_err() {
+        return;
+    }
+    let collection = builder.finish().expect("whole");
+    let mut collector = Collector::default();
+    Saving::all(&collection, &mut |part| collector.put(part).expect("parts of a value"));
+    let mut saved = collector.take().expect("whole");
+    saved.sort();
+    assert_eq!((saved.kind(), saved.len()), (value.kind(), value.len()));
+    if !matches!(value, Value::Stream(_)) {
+        assert_eq!(format!("{saved:?}"), format!("{value:?}"));
+    }
+}
 
 /// The value as text, so that a score of -0 is not 0; with what versions before the newest do not have of a stream.
 fn newest(mut value: Value) -> String {

@@ -76,6 +76,11 @@ impl Decoder {
         Decoder { state: State::Start(encoding), offset: 0, elements: 0, scratch: Default::default() }
     }
 
+    /// Begins with another value, in the same buffers.
+    pub(crate) fn begin(&mut self, encoding: Encoding) {
+        (self.state, self.offset, self.elements) = (State::Start(encoding), 0, 0);
+    }
+
     /// How many elements have been handed out. A collection (but a stream) that is complete without any is no value.
     pub fn elements(&self) -> u64 {
         self.elements

@@ -22,6 +22,8 @@ use crate::Item;
 
 const HEAD_BYTES: usize = 6;
 const END: u8 = 0xFF;
+/// The longest element whose length from behind takes one byte.
+const ONE_BYTE_MAX: usize = 127;
 /// As many elements or more are not counted in the head.
 const UNCOUNTED: usize = 0xFFFF;
 
@@ -54,11 +56,19 @@ impl<'a> Listpack<'a> {
 
     fn element(&mut self) -> Result<Item<'a>, DecodeError> {
         let (item, len) = decode(self.rest).ok_or(damaged("an element is cut off, or of no known form"))?;
+        if len <= ONE_BYTE_MAX && self.rest.get(len) == Some(&(len as u8)) {
+            self.rest = &self.rest[len + 1..];
+            return self.counted(item);
+        }
         let stands = |width| self.rest.get(len..len + width) == Some(&seven_bits_a_byte(len, width)[..width]);
         let widths = [back_width(len), back_width_of_valkey(len)];
         let found = widths.into_iter().find(|width| stands(*width));
         let width = found.ok_or(damaged("a length from behind is not the one from the front"))?;
         self.rest = &self.rest[len + width..];
+        self.counted(item)
+    }
+
+    fn counted(&mut self, item: Item<'a>) -> Result<Item<'a>, DecodeError> {
         match &mut self.left {
             Some(0) => return Err(damaged("more elements than it says")),
             Some(left) => *left -= 1,

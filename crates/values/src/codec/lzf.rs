@@ -19,20 +19,31 @@ const DISTANCE_MAX: usize = 1 << 13;
 /// One piece of three bytes makes 264 at most.
 const GROWTH_MAX: usize = COPY_MAX / 3;
 
-const HASH_BITS: u32 = 12;
+/// Shorter inputs are searched by a small table, which costs less to clear than it may miss.
+const SHORT_LEN_MAX: usize = 1 << 10;
+const PLACES: usize = 1 << 12;
+const PLACES_OF_SHORT: usize = 1 << 9;
 
 /// Compresses `input` behind what `out` holds. False, and `out` as it was: that would not make it shorter by at least
 /// `gain` bytes.
 pub fn compress(input: &[u8], gain: usize, out: &mut Vec<u8>) -> bool {
+    if input.len() <= SHORT_LEN_MAX {
+        compress_by(&mut [0; PLACES_OF_SHORT], input, gain, out)
+    } else {
+        compress_by(&mut [0; PLACES], input, gain, out)
+    }
+}
+
+/// `last_seen`: where three bytes of each hash stood last, plus 1; 0: they have not been seen. A power of two.
+fn compress_by(last_seen: &mut [u32], input: &[u8], gain: usize, out: &mut Vec<u8>) -> bool {
     let start = out.len();
     let Some(room) = input.len().checked_sub(gain) else {
         return false;
     };
-    // Positions plus one; 0: these three bytes have not been seen.
-    let mut last_seen = [0u32; 1 << HASH_BITS];
+    let shift = u32::BITS - last_seen.len().ilog2();
     let (mut at, mut literal_from) = (0, 0);
     while at + COPY_MIN <= input.len() && at < u32::MAX as usize {
-        let slot = &mut last_seen[hash(&input[at..])];
+        let slot = &mut last_seen[(hash(&input[at..]) >> shift) as usize];
         let seen = *slot as usize;
         *slot = at as u32 + 1;
         let len = match seen.checked_sub(1) {
@@ -59,9 +70,9 @@ pub fn compress(input: &[u8], gain: usize, out: &mut Vec<u8>) -> bool {
     shorter
 }
 
-fn hash(input: &[u8]) -> usize {
-    let three = u32::from_le_bytes([input[0], input[1], input[2], 0]);
-    (three.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize
+/// Its highest bits are the good ones.
+fn hash(input: &[u8]) -> u32 {
+    u32::from_le_bytes([input[0], input[1], input[2], 0]).wrapping_mul(0x9E37_79B1)
 }
 
 /// How many bytes from `at` on are the same as from `from` on, as far as one piece reaches.

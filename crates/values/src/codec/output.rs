@@ -48,12 +48,14 @@ fn write_integer(value: i64, out: &mut Vec<u8>) {
 /// Writes bytes that are no integer's text, or shall not be kept as an integer: a packed collection, a long string.
 pub fn write_text(bytes: &[u8], compress: bool, out: &mut Vec<u8>) {
     if compress && bytes.len() >= COMPRESS_LEN_MIN {
-        let mut packed = Vec::new();
-        if lzf::compress(bytes, COMPRESS_GAIN_MIN, &mut packed) {
+        let start = out.len();
+        if lzf::compress(bytes, COMPRESS_GAIN_MIN, out) {
+            let stored = out.len() - start;
             out.push(0xC3);
-            write_length(packed.len() as u64, out);
+            write_length(stored as u64, out);
             write_length(bytes.len() as u64, out);
-            out.extend_from_slice(&packed);
+            // The lengths belong before what they are of.
+            out[start..].rotate_left(stored);
             return;
         }
     }

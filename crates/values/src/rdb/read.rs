@@ -100,6 +100,7 @@ type RecordSink<'s> = dyn FnMut(Record<'_>) -> Result<(), Refused> + 's;
 #[derive(Debug)]
 pub struct Reader {
     state: State,
+    decoder: Decoder,
     version: u16,
     /// What has come and is not done with.
     kept: Vec<u8>,
@@ -119,7 +120,7 @@ pub struct Reader {
 enum State {
     Head,
     Record,
-    Value(Box<Decoder>),
+    Value,
     Module,
     Checksum,
     End,
@@ -129,6 +130,7 @@ impl Default for Reader {
     fn default() -> Self {
         Reader {
             state: State::Head,
+            decoder: Decoder::new(Encoding::String),
             version: 0,
             kept: Vec::new(),
             need: 1,
@@ -189,8 +191,12 @@ impl Reader {
 
     /// Reads what is complete in `bytes`; says how many those were.
     fn read(&mut self, bytes: &[u8], sink: &mut RecordSink<'_>) -> Result<usize, RdbError> {
-        let mut done = 0;
+        let (mut done, mut summed) = (0, 0);
         while done < bytes.len() {
+            if matches!(self.state, State::Checksum) {
+                self.crc.update(&bytes[summed..done]);
+                summed = done;
+            }
             let rest = &bytes[done..];
             let mut input = Input::new(rest);
             let read = match self.unit(&mut input, sink) {
@@ -205,20 +211,21 @@ impl Reader {
                 Err(Failure::Stop(Stop::Bad(error))) => return Err(RdbError::Value { at: self.at, error }),
                 Err(Failure::Rdb(error)) => return Err(error),
             };
-            if !matches!(self.state, State::End) {
-                self.crc.update(&rest[..read]);
-            }
             self.at += read as u64;
             done += read;
+        }
+        if !matches!(self.state, State::End) {
+            self.crc.update(&bytes[summed..done]);
         }
         Ok(done)
     }
 
     fn unit(&mut self, input: &mut Input<'_>, sink: &mut RecordSink<'_>) -> Result<(), Failure> {
-        match &mut self.state {
+        match self.state {
             State::Head => self.head(input, sink),
             State::Record => self.record(input, sink),
-            State::Value(decoder) => {
+            State::Value => {
+                let decoder = &mut self.decoder;
                 let begins_at = self.at - decoder.offset();
                 let step = decoder.step(input.rest(), &mut |part| sink(Record::Part(part)));
                 let step = step.map_err(|error| RdbError::Value { at: begins_at + decoder.offset(), error })?;
@@ -304,7 +311,8 @@ impl Reader {
                 let key = input.text(first)?;
                 let (expires, idle_seconds, frequency) =
                     (self.expires.take(), self.idle_seconds.take(), self.frequency.take());
-                self.state = State::Value(Box::new(Decoder::new(encoding)));
+                self.decoder.begin(encoding);
+                self.state = State::Value;
                 sink(Record::Entry(Entry { key, encoding, expires, idle_seconds, frequency }))?;
             }
             other => return Err(RdbError::Lead { at, lead: other }.into()),

@@ -229,6 +229,10 @@ fn storms_open_a_connection_for_each_batch() {
     assert!((2900..=3000).contains(&number(line, "connects")), "{line}");
     ask(&mut client, "SELECT 5");
     assert_eq!(text(ask(&mut client, "GET counter")), "3000");
+    let lines = run(&server, &[&words[..], &["--reset", "yes"]].concat());
+    let line = end(&lines);
+    assert_eq!((number(line, "ops"), number(line, "errors"), number(line, "lost")), (3000, 0, 0), "{line}");
+    assert_eq!(text(ask(&mut client, "GET counter")), "6000");
 }
 
 /// Values of a megabyte, in both directions, several under way.

@@ -301,6 +301,7 @@ fn plan(
         duration: settings.duration.map(Duration::from_secs_f64),
         quota: settings.requests.map(|all| part(all, number + 1, threads) - part(all, number, threads)),
         reconnect_every: settings.reconnect_every,
+        reset: settings.reset,
         handshake: handshake.clone(),
         memcached: settings.memcached,
         spin: settings.spin,

@@ -78,6 +78,7 @@ struct End<'a> {
     sent_bytes: u64,
     received_bytes: u64,
     error_texts: &'a [String],
+    histogram_unit: &'static str,
     /// (microseconds, count), ascending.
     histogram: Vec<(f64, u64)>,
 }
@@ -157,6 +158,7 @@ impl<'a> Reporter<'a> {
             sent_bytes: outcome.sent_bytes,
             received_bytes: outcome.received_bytes,
             error_texts: &total.texts,
+            histogram_unit: "us",
             histogram: pairs(&all),
         })));
         match self.json_error {

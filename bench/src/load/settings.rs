@@ -66,6 +66,8 @@ pub struct Settings {
     pub warmup: f64,
     pub seed: u64,
     pub reconnect_every: u64,
+    /// Such connections end with a reset, not in peace.
+    pub reset: bool,
     pub subscribers: usize,
     pub channels: Vec<String>,
     pub spin: bool,
@@ -106,6 +108,7 @@ impl Default for Settings {
             warmup: 0.0,
             seed: 1,
             reconnect_every: 0,
+            reset: false,
             subscribers: 0,
             channels: vec!["news".to_owned()],
             spin: true,
@@ -209,6 +212,12 @@ pub const ROWS: &[Row] = &[
     row("reconnect-every", "N", "Close a connection after so many replies and open a new one [0: never]", |s, v| {
         put(&mut s.reconnect_every, number(v, 0, u64::MAX))
     }),
+    row(
+        "reset",
+        "yes|no",
+        "Such connections end with a reset, which leaves no port waiting for a minute [no]",
+        |s, v| put(&mut s.reset, flag(v)),
+    ),
     row("subscribers", "N", "Further connections that SUBSCRIBE, and whose messages are counted [0]", |s, v| {
         put(&mut s.subscribers, number(v, 0, 1_000_000))
     }),

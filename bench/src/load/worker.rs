@@ -48,6 +48,7 @@ pub struct Plan {
     /// This thread's part of the requests.
     pub quota: Option<u64>,
     pub reconnect_every: u64,
+    pub reset: bool,
     pub handshake: Handshake,
     pub memcached: bool,
     pub spin: bool,

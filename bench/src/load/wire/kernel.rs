@@ -112,6 +112,14 @@ pub(super) fn shut_down(fd: std::os::fd::RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
+/// Has the socket's closing end the connection with a reset: no port waits for stray packets.
+pub(super) fn linger_not(fd: std::os::fd::RawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let length = size_of::<libc::linger>() as libc::socklen_t;
+    // SAFETY: the option's value is a linger, readable for the length given. An error leaves a port waiting, no more.
+    unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), length) };
+}
+
 /// Binds the calling thread to one cpu.
 ///
 /// # Errors

@@ -280,6 +280,14 @@ impl Wire {
         self.doom(place, None);
     }
 
+    /// The same, but neither side remembers the connection afterwards: its end is followed by a reset.
+    pub fn reset(&mut self, place: u32) {
+        if let Some(fd) = &self.sockets[place as usize].fd {
+            kernel::linger_not(fd.as_raw_fd());
+        }
+        self.doom(place, None);
+    }
+
     fn doom(&mut self, place: u32, errno: Option<i32>) {
         let socket = &mut self.sockets[place as usize];
         let Some(fd) = &socket.fd else { return };

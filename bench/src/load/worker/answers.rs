@@ -29,7 +29,11 @@ impl Worker {
         self.outstanding -= u64::from(before - outstanding);
         if self.plan.reconnect_every > 0 && answered >= self.plan.reconnect_every {
             if outstanding == 0 {
-                self.wire.close(place);
+                if self.plan.reset {
+                    self.wire.reset(place);
+                } else {
+                    self.wire.close(place);
+                }
             }
             return Ok(());
         }

@@ -5,6 +5,7 @@
 mod client;
 pub mod differential;
 mod random;
+pub mod serializability;
 mod server;
 mod value;
 

@@ -43,6 +43,7 @@ impl std::error::Error for StartError {}
 pub struct ServerOptions {
     program: Program,
     built_at: Option<PathBuf>,
+    exactly: Option<PathBuf>,
     args: Vec<String>,
     shards: Option<u16>,
     unix_socket: bool,
@@ -51,12 +52,26 @@ pub struct ServerOptions {
 
 impl ServerOptions {
     pub fn new(program: Program) -> ServerOptions {
-        ServerOptions { program, built_at: None, args: Vec::new(), shards: None, unix_socket: false, core_ports: false }
+        ServerOptions {
+            program,
+            built_at: None,
+            exactly: None,
+            args: Vec::new(),
+            shards: None,
+            unix_socket: false,
+            core_ports: false,
+        }
     }
 
     /// Where Pinyon was built, for tests that must run what was built with them; `PINYON_SERVER` still says otherwise.
     pub fn built_at(mut self, path: impl Into<PathBuf>) -> ServerOptions {
         self.built_at = Some(path.into());
+        self
+    }
+
+    /// Which binary to start, whatever the environment says.
+    pub fn exactly(mut self, path: impl Into<PathBuf>) -> ServerOptions {
+        self.exactly = Some(path.into());
         self
     }
 
@@ -100,7 +115,10 @@ impl ServerOptions {
 
     fn start_once(&self) -> Result<Server, StartError> {
         let failed = |what: &str, error: io::Error| StartError(format!("{what}: {error}"));
-        let binary = self.program.binary(self.built_at.as_deref())?;
+        let binary = match &self.exactly {
+            Some(path) => path.clone(),
+            None => self.program.binary(self.built_at.as_deref())?,
+        };
         let port = free_port().map_err(|error| failed("no free port", error))?;
         let folder = new_folder().map_err(|error| failed("no folder", error))?;
         let log = folder.join("log");

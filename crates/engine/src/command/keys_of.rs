@@ -109,6 +109,19 @@ pub fn keys(entry: &Entry, args: Args<'_>) -> Keys {
     }
 }
 
+/// Calls `visit` with the position of every key of a command, in the order of [`keys`], and what its spec says of it.
+pub fn keys_with_flags(entry: &Entry, args: Args<'_>, mut visit: impl FnMut(usize, KeyFlags)) {
+    match entry.keys {
+        KeyPlan::Specs => {
+            for key in by_specs(entry.row, args).unwrap_or_default() {
+                visit(key.position as usize, key.flags);
+            }
+        }
+        // Those plans are made of one spec.
+        _ => keys(entry, args).for_each(|position| visit(position, entry.row.keys[0].flags)),
+    }
+}
+
 /// Why COMMAND GETKEYS has no answer; `Display` is the reply's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GetKeysError {

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod row;
 pub mod server;
 pub mod string;
+mod transactions;
 
 pub use registry::{CommandId, Registry, registry};
 pub use row::{

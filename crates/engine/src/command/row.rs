@@ -425,4 +425,10 @@ pub enum ServerCommand {
     SlowlogReset,
     Swapdb,
     Time,
+    // transactions
+    Discard,
+    Exec,
+    Multi,
+    Unwatch,
+    Watch,
 }

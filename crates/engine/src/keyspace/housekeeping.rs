@@ -70,8 +70,8 @@ impl Shard {
     }
 
     fn background_step(&mut self) -> bool {
-        if !self.graveyard.is_empty() {
-            return self.graveyard.slice(1) || self.has_stale_nodes() || self.housekeeping.packing.is_some();
+        if !self.ledger.graveyard.is_empty() {
+            return self.ledger.graveyard.slice(1) || self.has_stale_nodes() || self.housekeeping.packing.is_some();
         }
         if self.housekeeping.sweeping || self.has_stale_nodes() {
             self.sweep_nodes();

@@ -13,9 +13,9 @@ use super::access::{self, AccessWord};
 use super::block::{Content, INLINE_VALUE_MAX};
 use super::entry::copy_text;
 use super::expiry::ExpiryWheel;
-use super::graveyard::Graveyard;
+use super::shard::Ledger;
 use super::table::{Found, Table};
-use super::{EvictionPolicy, Key, NewValue, OwnedValue, Shard, ShardStats, Ttl, ValueRef};
+use super::{EvictionPolicy, Key, NewValue, OwnedValue, Shard, Ttl, ValueRef};
 
 /// What a key costs beside its entry, its share of the buckets, in bytes.
 pub(super) const SLOT_BYTES: usize = 11;
@@ -115,9 +115,9 @@ impl<'a> Keyspace<'a> {
     /// The value for a writing command: touches, counts neither hit nor miss.
     #[inline]
     pub fn for_write(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
-        let no_touch = self.no_touch;
-        let Shard { tables, now, stats, graveyard, touch, .. } = &mut *self.shard;
-        let mut found = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)?;
+        let (db, no_touch) = (self.db, self.no_touch);
+        let Shard { tables, now, ledger, touch, .. } = &mut *self.shard;
+        let mut found = lookup(tables, db, key, *now, ledger)?;
         if !no_touch {
             let word = touch.word_after(found.entry().access(), *now);
             found.set_access(word);
@@ -150,14 +150,17 @@ impl<'a> Keyspace<'a> {
     /// Sets or clears the key's deadline. False: there is no such key. A deadline in the past is stored as any other: the
     /// key is gone at the next look.
     pub fn set_deadline(&mut self, key: Key<'_>, at: Option<Millis>) -> bool {
-        let Shard { tables, now, stats, graveyard, wheel, .. } = &mut *self.shard;
-        let Some(mut found) = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) else {
+        let Shard { tables, now, ledger, wheel, .. } = &mut *self.shard;
+        let Some(mut found) = lookup(tables, self.db, key, *now, ledger) else {
             return false;
         };
         let before = Armed::of(&found);
         if before.deadline != at {
             found.set_deadline(at);
             arm(&mut found, before, at, wheel, self.db, key.hash);
+        }
+        if before.deadline.is_some() || at.is_some() {
+            ledger.watches.changed(self.db, key.hash);
         }
         true
     }
@@ -194,7 +197,9 @@ impl<'a> Keyspace<'a> {
     pub fn take(&mut self, key: Key<'_>) -> Option<OwnedValue> {
         let found = self.lookup(key)?;
         let (deadline, access) = (found.deadline(), found.entry().access());
-        Some(OwnedValue { body: found.take(), deadline, access })
+        let value = OwnedValue { body: found.take(), deadline, access };
+        self.shard.ledger.watches.changed(self.db, key.hash);
+        Some(value)
     }
 
     /// Puts back what `take` or `copy_out` gave, over whatever is there.
@@ -235,16 +240,17 @@ impl<'a> Keyspace<'a> {
 
     #[inline]
     fn lookup(&mut self, key: Key<'_>) -> Option<Found<'_>> {
-        let Shard { tables, now, stats, graveyard, .. } = &mut *self.shard;
-        lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)
+        let Shard { tables, now, ledger, .. } = &mut *self.shard;
+        lookup(tables, self.db, key, *now, ledger)
     }
 
     #[inline]
     fn read_touching(&mut self, key: Key<'_>, touches: bool) -> Option<ValueRef<'_>> {
-        let Shard { tables, now, stats, graveyard, touch, .. } = &mut *self.shard;
-        match lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) {
+        let db = self.db;
+        let Shard { tables, now, ledger, touch, .. } = &mut *self.shard;
+        match lookup(tables, db, key, *now, ledger) {
             Some(mut found) => {
-                stats.hits += 1;
+                ledger.stats.hits += 1;
                 if touches {
                     let word = touch.word_after(found.entry().access(), *now);
                     found.set_access(word);
@@ -252,7 +258,7 @@ impl<'a> Keyspace<'a> {
                 Some(found.into_value())
             }
             None => {
-                stats.misses += 1;
+                ledger.stats.misses += 1;
                 None
             }
         }
@@ -260,7 +266,8 @@ impl<'a> Keyspace<'a> {
 
     /// Stores a value with the access word given, or with that of an access now.
     fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
-        let Shard { tables, now, stats, graveyard, wheel, touch, .. } = &mut *self.shard;
+        let Shard { tables, now, ledger, wheel, touch, .. } = &mut *self.shard;
+        ledger.watches.changed(self.db, key.hash);
         let table = &mut tables[usize::from(self.db.0)];
         let Some(mut found) = table.find(key) else {
             let deadline = match ttl {
@@ -277,8 +284,8 @@ impl<'a> Keyspace<'a> {
         let before = Armed::of(&found);
         let is_due = before.deadline.is_some_and(|at| at <= *now);
         if is_due {
-            stats.expired += 1;
-            stats.expired_on_access += 1;
+            ledger.stats.expired += 1;
+            ledger.stats.expired_on_access += 1;
         }
         let deadline = match ttl {
             Ttl::At(at) => Some(at),
@@ -289,7 +296,7 @@ impl<'a> Keyspace<'a> {
             if is_due { touch.fresh } else { touch.word_after_overwrite(found.entry().access(), *now, self.no_touch) }
         });
         if let Some(blob) = found.store(content, deadline, access) {
-            graveyard.bury_blob(blob, false);
+            ledger.graveyard.bury_blob(blob, false);
         }
         if before.deadline.is_some() || deadline.is_some() {
             arm(&mut found, before, deadline, wheel, self.db, key.hash);
@@ -297,12 +304,10 @@ impl<'a> Keyspace<'a> {
     }
 
     fn remove_at(&mut self, key: Key<'_>, later: bool) -> bool {
-        let Shard { tables, now, stats, graveyard, .. } = &mut *self.shard;
-        match lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard) {
+        let Shard { tables, now, ledger, .. } = &mut *self.shard;
+        match lookup(tables, self.db, key, *now, ledger) {
             Some(found) => {
-                if let Some(blob) = found.remove() {
-                    graveyard.bury_blob(blob, later);
-                }
+                ledger.removed(self.db, key.hash, found.remove(), later);
                 true
             }
             None => false,
@@ -319,8 +324,10 @@ impl<'a> Keyspace<'a> {
         tail: Option<&[u8]>,
     ) -> Option<usize> {
         let no_touch = self.no_touch;
-        let Shard { tables, now, stats, graveyard, touch, scratch, .. } = &mut *self.shard;
-        let mut found = lookup(&mut tables[usize::from(self.db.0)], key, *now, stats, graveyard)?;
+        let db = self.db;
+        let Shard { tables, now, ledger, touch, scratch, .. } = &mut *self.shard;
+        let mut found = lookup(tables, db, key, *now, ledger)?;
+        ledger.watches.changed(db, key.hash);
         let old_access = found.entry().access();
         let access = if no_touch { old_access } else { touch.word_after(old_access, *now) };
         found.set_access(access);
@@ -355,19 +362,21 @@ impl<'a> Keyspace<'a> {
 /// The entry of a key unless its deadline has passed, in which case it is removed.
 #[inline]
 pub(super) fn lookup<'t>(
-    table: &'t mut Table,
+    tables: &'t mut [Table],
+    db: DbIndex,
     key: Key<'_>,
     now: Millis,
-    stats: &mut ShardStats,
-    graveyard: &mut Graveyard,
+    ledger: &mut Ledger,
 ) -> Option<Found<'t>> {
-    let found = table.find(key)?;
+    let found = tables[usize::from(db.0)].find(key)?;
     if found.is_due(now) {
-        stats.expired += 1;
-        stats.expired_on_access += 1;
-        if let Some(blob) = found.remove() {
-            graveyard.bury_blob(blob, false);
+        if ledger.transactions.holds(key.hash) {
+            // A transaction that holds it may run at an earlier moment.
+            return None;
         }
+        ledger.stats.expired += 1;
+        ledger.stats.expired_on_access += 1;
+        ledger.removed(db, key.hash, found.remove(), false);
         return None;
     }
     Some(found)

@@ -11,6 +11,7 @@ use super::housekeeping::Housekeeping;
 use super::keyspace::memory_of;
 use super::table::{KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
+use crate::transaction::{Queue, TransactionId, WatcherId, Watches};
 
 /// What a shard needs to know from the configuration.
 #[derive(Clone, Debug)]
@@ -54,6 +55,9 @@ impl ShardConfig {
     }
 }
 
+/// How often eviction looks for a key that no transaction holds.
+const EVICTION_TRIES: usize = 16;
+
 /// What an eviction achieved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evicted {
@@ -84,13 +88,32 @@ impl Touch {
     }
 }
 
+/// What every change of a key leaves behind beside the tables.
+#[derive(Default)]
+pub(super) struct Ledger {
+    pub(super) stats: ShardStats,
+    pub(super) graveyard: Graveyard,
+    pub(super) watches: Watches,
+    pub(super) transactions: Queue<TransactionId>,
+}
+
+impl Ledger {
+    /// A key has been removed; `blob`: a value with a block of its own.
+    #[inline]
+    pub(super) fn removed(&mut self, db: DbIndex, hash: u64, blob: Option<Blob>, later: bool) {
+        self.watches.changed(db, hash);
+        if let Some(blob) = blob {
+            self.graveyard.bury_blob(blob, later);
+        }
+    }
+}
+
 /// One core's part of the data.
 pub struct Shard {
     pub(super) tables: Vec<Table>,
     pub(super) now: Millis,
-    pub(super) stats: ShardStats,
+    pub(super) ledger: Ledger,
     pub(super) wheel: ExpiryWheel,
-    pub(super) graveyard: Graveyard,
     pub(super) housekeeping: Housekeeping,
     pub(super) touch: Touch,
     pub(super) config: ShardConfig,
@@ -108,9 +131,8 @@ impl Shard {
         Shard {
             tables: (0..config.databases.max(1)).map(|_| Table::new(hasher.clone())).collect(),
             now,
-            stats: ShardStats::default(),
+            ledger: Ledger::default(),
             wheel: ExpiryWheel::new(now),
-            graveyard: Graveyard::default(),
             housekeeping: Housekeeping::default(),
             touch: Touch { policy, rng: Rng::new(config.rng_seed), fresh: access::initial(now, &policy) },
             config,
@@ -191,8 +213,11 @@ impl Shard {
         if !self.config.active_expire {
             return false;
         }
-        let Shard { tables, stats, graveyard, wheel, .. } = self;
-        wheel.advance_with(now, budget, &mut Expirer { now, tables, stats, graveyard, on_expired })
+        let Shard { tables, ledger, wheel, .. } = self;
+        if ledger.transactions.holds_all() {
+            return false;
+        }
+        wheel.advance_with(now, budget, &mut Expirer { now, tables, ledger, on_expired })
     }
 
     /// When `expire_slice` should be called next; `None` when there is nothing to expire.
@@ -206,46 +231,68 @@ impl Shard {
         let volatile_only = policy.volatile_only();
         let candidates = |table: &Table| if volatile_only { table.volatile() } else { table.len() };
         let total: usize = self.tables.iter().map(candidates).sum();
-        if !policy.evicts() || total == 0 {
+        if !policy.evicts() || total == 0 || self.ledger.transactions.holds_all() {
             return Evicted::NothingToEvict;
         }
-        if policy.is_random() {
-            let mut number = self.touch.rng.below(total as u64) as usize;
-            let index = self.tables.iter().position(|table| {
-                let count = candidates(table);
-                let here = number < count;
-                number = number.saturating_sub(count);
-                here
-            });
-            let index = index.expect("the number is below the sum");
-            let slot = self.tables[index].random(&mut self.touch.rng, volatile_only);
-            let key = slot.expect("there are candidates").entry().key().to_vec();
-            let hash = self.hasher.hash(&key);
-            return Evicted::Freed(self.evict(DbIndex(index as u16), Key { bytes: &key, hash }, on_evicted));
+        // Keys that transactions hold must stay; where there are hardly any others, nothing can go now.
+        for _ in 0..EVICTION_TRIES {
+            let evicted =
+                if policy.is_random() { self.evict_random(total, on_evicted) } else { self.evict_best(on_evicted) };
+            if evicted != Evicted::NothingToEvict {
+                return evicted;
+            }
         }
-        loop {
-            self.sample_for_eviction();
-            // Candidates of earlier calls may be gone or in use again. Those just sampled are neither, so one of the pool's
-            // is found now or, when only outdated ones were, the next time round.
-            while let Some(best) = self.pool.take_best() {
-                let key = Key { bytes: &best.key, hash: best.hash };
-                let unchanged = self.tables[usize::from(best.db.0)].find(key).is_some_and(|found| {
+        Evicted::NothingToEvict
+    }
+
+    fn evict_random(&mut self, total: usize, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> Evicted {
+        let volatile_only = self.config.policy.volatile_only();
+        let candidates = |table: &Table| if volatile_only { table.volatile() } else { table.len() };
+        let mut number = self.touch.rng.below(total as u64) as usize;
+        let index = self.tables.iter().position(|table| {
+            let count = candidates(table);
+            let here = number < count;
+            number = number.saturating_sub(count);
+            here
+        });
+        let index = index.expect("the number is below the sum");
+        let slot = self.tables[index].random(&mut self.touch.rng, volatile_only);
+        let key = slot.expect("there are candidates").entry().key().to_vec();
+        let hash = self.hasher.hash(&key);
+        if self.ledger.transactions.holds(hash) {
+            return Evicted::NothingToEvict;
+        }
+        Evicted::Freed(self.evict(DbIndex(index as u16), Key { bytes: &key, hash }, on_evicted))
+    }
+
+    /// Candidates of earlier calls may be gone or in use again. Those just sampled are neither, so one of the pool's is found
+    /// now or, when only outdated ones were, the next time round.
+    fn evict_best(&mut self, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> Evicted {
+        let policy = self.config.policy;
+        let volatile_only = policy.volatile_only();
+        self.sample_for_eviction();
+        while let Some(best) = self.pool.take_best() {
+            let key = Key { bytes: &best.key, hash: best.hash };
+            let free = !self.ledger.transactions.holds(best.hash);
+            let unchanged = free
+                && self.tables[usize::from(best.db.0)].find(key).is_some_and(|found| {
                     let deadline = found.deadline();
                     found.entry().access() == best.word
                         && (deadline.is_some() || !volatile_only)
                         && (policy != EvictionPolicy::VolatileTtl || deadline == best.deadline)
                 });
-                let freed = unchanged.then(|| self.evict(best.db, key, on_evicted));
-                self.pool.recycle(best);
-                if let Some(bytes) = freed {
-                    return Evicted::Freed(bytes);
-                }
+            let freed = unchanged.then(|| self.evict(best.db, key, on_evicted));
+            self.pool.recycle(best);
+            if let Some(bytes) = freed {
+                return Evicted::Freed(bytes);
             }
         }
+        Evicted::NothingToEvict
     }
 
     /// Removes all keys of a database. Unless `sync`, memory is given back by [`Shard::background_slice`].
     pub fn flush_db(&mut self, db: DbIndex, sync: bool) {
+        self.tell_watchers_of(&[db]);
         let table = &mut self.tables[usize::from(db.0)];
         let renewed = table.renewed();
         let old = std::mem::replace(table, renewed);
@@ -254,7 +301,7 @@ impl Shard {
         if sync {
             drop(old);
         } else {
-            self.graveyard.bury_table(old);
+            self.ledger.graveyard.bury_table(old);
         }
     }
 
@@ -267,18 +314,87 @@ impl Shard {
 
     /// Exchanges the contents of two databases.
     pub fn swap_db(&mut self, a: DbIndex, b: DbIndex) {
+        if a == b {
+            return;
+        }
+        self.tell_watchers_of(&[a, b]);
         self.tables.swap(usize::from(a.0), usize::from(b.0));
         self.wheel.swap_db(a, b);
         self.housekeeping.swap_db(usize::from(a.0), usize::from(b.0));
         self.pool.clear();
     }
 
+    /// Tells those who watch keys of `dbs` that are there in any of them: they are about to lose or exchange all keys.
+    fn tell_watchers_of(&mut self, dbs: &[DbIndex]) {
+        if self.ledger.watches.is_empty() {
+            return;
+        }
+        for &watched in dbs {
+            for (hash, bytes) in self.ledger.watches.keys_in(watched) {
+                let key = Key { bytes: &bytes, hash };
+                for &db in dbs {
+                    // What is due in one must not turn up in the other as if it had just come.
+                    self.remove_due(db, key);
+                    if self.tables[usize::from(db.0)].find(key).is_some() {
+                        self.ledger.watches.changed(watched, hash);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes a key whose deadline has passed, whoever holds it.
+    fn remove_due(&mut self, db: DbIndex, key: Key<'_>) {
+        let now = self.now;
+        if let Some(found) = self.tables[usize::from(db.0)].find(key).filter(|found| found.is_due(now)) {
+            self.ledger.stats.expired += 1;
+            self.ledger.removed(db, key.hash, found.remove(), false);
+        }
+    }
+
+    /// From now on `id` wants to know of changes of this key.
+    pub fn watch(&mut self, id: WatcherId, db: DbIndex, key: &[u8]) {
+        let hash = self.hash(key);
+        // One whose deadline has passed is gone already.
+        self.keyspace(db, true).peek(Key { bytes: key, hash });
+        self.ledger.watches.watch(id, db, hash, key);
+    }
+
+    /// Whether a key that `id` watches has changed, by now also by its deadline.
+    pub fn has_changed(&mut self, id: WatcherId) -> bool {
+        let now = self.now;
+        for (db, hash, bytes) in self.ledger.watches.keys_of(id) {
+            let key = Key { bytes: &bytes, hash };
+            if self.tables[usize::from(db.0)].find(key).is_some_and(|found| found.is_due(now)) {
+                self.ledger.watches.changed(db, hash);
+            }
+        }
+        self.ledger.watches.is_dirty(id)
+    }
+
+    /// Who watches keys of this shard.
+    #[inline]
+    pub fn watches(&mut self) -> &mut Watches {
+        &mut self.ledger.watches
+    }
+
+    /// The transactions over several shards that concern this one.
+    #[inline]
+    pub fn transactions(&self) -> &Queue<TransactionId> {
+        &self.ledger.transactions
+    }
+
+    #[inline]
+    pub fn transactions_mut(&mut self) -> &mut Queue<TransactionId> {
+        &mut self.ledger.transactions
+    }
+
     pub fn stats(&self) -> &ShardStats {
-        &self.stats
+        &self.ledger.stats
     }
 
     pub fn reset_stats(&mut self) {
-        self.stats = ShardStats::default();
+        self.ledger.stats = ShardStats::default();
     }
 
     pub fn table_stats(&self, db: DbIndex) -> TableStats {
@@ -298,13 +414,13 @@ impl Shard {
     /// Bytes that were taken from the allocator but hold no data: free blocks kept for later entries, and what waits to be
     /// freed by [`Shard::background_slice`]. Memory use as users mean it (`used_memory`, `maxmemory`) is without them.
     pub fn slack_bytes(&self) -> usize {
-        self.tables.iter().map(Table::slack_bytes).sum::<usize>() + self.graveyard.bytes()
+        self.tables.iter().map(Table::slack_bytes).sum::<usize>() + self.ledger.graveyard.bytes()
     }
 
     /// Long strings that wait to be freed, for dropping them on another thread: giving hundreds of MiB back to the kernel
     /// takes it tens of milliseconds. What is not taken is freed by [`Shard::background_slice`].
     pub fn take_garbage(&mut self) -> Vec<Blob> {
-        self.graveyard.take_blobs()
+        self.ledger.graveyard.take_blobs()
     }
 
     /// A random key that has not expired; `None` when there is none, or none was found among a thousand that had expired.
@@ -362,10 +478,8 @@ impl Shard {
     fn evict(&mut self, db: DbIndex, key: Key<'_>, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> usize {
         let found = self.tables[usize::from(db.0)].find(key).expect("the caller has seen it");
         let bytes = memory_of(&found);
-        if let Some(blob) = found.remove() {
-            self.graveyard.bury_blob(blob, false);
-        }
-        self.stats.evicted += 1;
+        self.ledger.removed(db, key.hash, found.remove(), false);
+        self.ledger.stats.evicted += 1;
         on_evicted(db, key.bytes);
         bytes
     }
@@ -375,8 +489,7 @@ impl Shard {
 struct Expirer<'s> {
     now: Millis,
     tables: &'s mut [Table],
-    stats: &'s mut ShardStats,
-    graveyard: &'s mut Graveyard,
+    ledger: &'s mut Ledger,
     on_expired: &'s mut dyn FnMut(DbIndex, &[u8]),
 }
 
@@ -385,12 +498,12 @@ impl Due for Expirer<'_> {
         let Some(mut found) = self.tables[usize::from(db.0)].find_volatile(hash, self.now) else { return Fired::Done };
         match found.deadline() {
             None => Fired::Done,
+            // A transaction is about to run at an earlier moment: a little later.
+            Some(at) if at <= self.now && self.ledger.transactions.holds(hash) => Fired::RearmAt(self.now),
             Some(at) if at <= self.now => {
                 (self.on_expired)(db, found.entry().key());
-                self.stats.expired += 1;
-                if let Some(blob) = found.remove() {
-                    self.graveyard.bury_blob(blob, false);
-                }
+                self.ledger.stats.expired += 1;
+                self.ledger.removed(db, hash, found.remove(), false);
                 Fired::Done
             }
             // Another node fires at exactly the deadline: this one is left over from an earlier one.

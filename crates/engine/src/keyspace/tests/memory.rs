@@ -95,7 +95,7 @@ fn flushed_databases_are_freed_in_small_steps() {
         }
         assert!(steps > if blobs { 2000 / SCALE } else { 1 }, "{steps}");
         assert_eq!(get(&mut shard, DB, b"new"), Some(b"v".to_vec()));
-        assert_eq!(shard.graveyard.bytes(), 0);
+        assert_eq!(shard.ledger.graveyard.bytes(), 0);
     }
 }
 
@@ -109,14 +109,14 @@ fn big_values_are_freed_later() {
         let key = ks.key_of(b"k");
         ks.put(key, NewValue::Text(&vec![b'x'; bytes]), Ttl::Clear);
         assert!(if lazy { ks.remove_lazy(key) } else { ks.remove(key) });
-        assert_eq!(shard.graveyard.bytes(), waiting);
+        assert_eq!(shard.ledger.graveyard.bytes(), waiting);
         while shard.background_slice(1) {}
-        assert_eq!(shard.graveyard.bytes(), 0);
+        assert_eq!(shard.ledger.graveyard.bytes(), 0);
     }
     put(&mut shard, DB, b"k", &vec![b'x'; 1 << 20]);
     put(&mut shard, DB, b"k", b"short");
     assert_eq!(shard.take_garbage().len(), 1);
-    assert_eq!(shard.graveyard.bytes(), 0);
+    assert_eq!(shard.ledger.graveyard.bytes(), 0);
 }
 
 #[test]

@@ -339,7 +339,7 @@ fn check_all(shard: &mut Shard, model: &mut Model) {
     for table in &shard.tables {
         table.check();
     }
-    assert_eq!(shard.graveyard.bytes(), 0);
+    assert_eq!(shard.ledger.graveyard.bytes(), 0);
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! The loop of one core: the order of a turn, and when the core sleeps.
 //!
 //! ```text
-//! enter ─▶ clock ─▶ reap ─▶ settle sends ─▶ deliver: kept data, completions, new connections
+//! enter ─▶ reap ─▶ clock ─▶ settle sends ─▶ deliver: kept data, completions, new connections
 //!   ▲                                          │
 //!   │                                        mail ─▶ closes ─▶ on_turn ─▶ closes
 //!   │                                                                       │
@@ -91,9 +91,10 @@ impl<A: App> CoreLoop<A> {
     /// One turn, from what the ring has brought to what it is to do next.
     fn turn(&mut self) -> io::Result<Rest> {
         self.io.stats.turns += 1;
-        self.io.read_clock();
         let before = (self.io.stats.recvs, self.io.stats.mails_received);
         self.reap()?;
+        // After the events have come, so that no event is older than the turn's time.
+        self.io.read_clock();
         self.io.settle_sends();
         self.deliver_kept();
         self.deliver();

@@ -2,7 +2,7 @@
 
 use pinyon_base::text::write_quoted;
 use pinyon_engine::command::registry::CommandId;
-use pinyon_engine::command::row::{Command, Flags};
+use pinyon_engine::command::row::Flags;
 use pinyon_resp::Args;
 use pinyon_runtime::{ConnId, CoreId, PeerInfo, clock};
 use std::sync::Arc;
@@ -57,12 +57,12 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Whether the command must wait.
-    pub fn holds(&self, row: &Command, now_ms: i64) -> bool {
+    /// Whether a command with these flags must wait.
+    pub fn holds(&self, flags: Flags, now_ms: i64) -> bool {
         if now_ms >= self.until_ms {
             return false;
         }
-        !self.writes_only || row.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+        !self.writes_only || flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }
 
     pub fn postponed(&mut self, conn: ConnId) {

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pinyon_engine::keyspace::Shard;
+use pinyon_engine::transaction::WatcherId;
 use pinyon_resp::{Output, Span};
 use pinyon_runtime::{App, ConnId, CoreId, Leave, Next, PeerInfo, memory};
 
 use crate::clients::{Monitors, Pause};
-use crate::config::Config;
+use crate::config::{Config, PipelineOrder};
 use crate::cron::Cron;
 use crate::dispatch::Parsed;
 use crate::exec::Exec;
@@ -20,15 +21,16 @@ use crate::gather::{Gather, Work};
 use crate::hop::Batch;
 use crate::latency::LatencyEvents;
 use crate::migration::LoadWatch;
-use crate::multi::Join;
 use crate::room::evictions_per_write;
 use crate::session::{Session, SessionFlags};
 use crate::settings::{Gates, Settings};
 use crate::shared::Shared;
 use crate::slab::Slab;
-use crate::slices::{Jobs, Slice};
+use crate::slices::{Home, Jobs, Slice};
 use crate::slots::Slots;
 use crate::slowlog::{SlowEntry, SlowLog};
+use crate::tx::unit::Unit;
+use crate::tx::{Late, Tx, TxMail};
 
 pub type Io = pinyon_runtime::Io<Mail>;
 
@@ -60,6 +62,19 @@ pub enum Mail {
     MakeRoom {
         bytes: u64,
     },
+    /// Between the coordinator of a transaction and its shards.
+    Tx(Box<TxMail>),
+    /// An EXEC or WATCH on the receiving core's shard alone; comes back as `UnitDone`.
+    Unit(Box<Unit>),
+    UnitDone(Box<Unit>),
+    /// The reply of a command that had to wait for a transaction.
+    Late(Box<Late>),
+    /// A client no longer watches keys of the receiving core.
+    Unwatch {
+        client: u64,
+    },
+    /// A key that a client of the receiving core watches has changed.
+    Changed(WatcherId),
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -78,7 +93,8 @@ pub struct Core {
     /// What takes commands off the fast path, for all sessions of this core.
     pub gates: Gates,
     pub gathers: Slab<Gather>,
-    pub joins: Slab<Join>,
+    /// Transactions over several shards.
+    pub tx: Tx,
     // Boxed because they move to sessions and back as pointers.
     #[allow(clippy::vec_box)]
     pub slots_pool: Vec<Box<Slots>>,
@@ -137,7 +153,7 @@ impl Core {
             shared,
             gates: Gates::empty(),
             gathers: Slab::default(),
-            joins: Slab::default(),
+            tx: Tx::default(),
             slots_pool: Vec::new(),
             expecting: 0,
             slowlog: SlowLog::default(),
@@ -181,6 +197,7 @@ impl Core {
         self.exec.maxmemory = self.settings.maxmemory;
         self.exec.evictions_per_write = evictions_per_write(config.maxmemory_eviction_tenacity);
         self.slowlog.set_capacity(self.settings.slowlog_max_len);
+        self.gates.set(Gates::STRICT, config.pipeline_order == PipelineOrder::Strict);
         self.config = config;
         if had_password && self.settings.password.is_none() {
             self.sessions.iter_mut().for_each(|session| session.flags.insert(SessionFlags::AUTHENTICATED));
@@ -284,6 +301,7 @@ impl App for Core {
     }
 
     fn on_close(&mut self, io: &mut Io, conn: ConnId) {
+        self.discard(io, conn);
         if let Some(session) = self.sessions.remove(conn) {
             if !session.flags.contains(SessionFlags::KILLED) {
                 self.shared.disconnected();
@@ -318,7 +336,15 @@ impl App for Core {
                 self.expecting -= 1;
                 self.gathered(io, gather, part, result);
             }
-            Mail::Slices { gather, part, slice } => self.start_job(io, from, gather, part, slice),
+            Mail::Slices { gather, part, slice } => {
+                self.start_job(io, Home::Gather { core: from, gather, part }, slice)
+            }
+            Mail::Tx(mail) => self.on_transaction_mail(io, *mail),
+            Mail::Unit(unit) => self.take_unit(io, from, unit),
+            Mail::UnitDone(unit) => self.unit_done(io, unit),
+            Mail::Late(late) => self.take_late(io, *late),
+            Mail::Unwatch { client } => self.exec.shard.watches().unwatch(client),
+            Mail::Changed(watcher) => self.note_changed(watcher),
             Mail::Slow(entry) => self.record_slow(*entry),
             Mail::MakeRoom { bytes } => self.owe(bytes),
             Mail::Monitor(line) => self.monitors.show(io, &line),
@@ -333,6 +359,9 @@ impl App for Core {
     fn on_turn(&mut self, io: &mut Io) -> Next {
         self.run_ready(io);
         self.turn += 1;
+        if self.exec.shard.watches().has_news() {
+            self.tell_watchers(io);
+        }
         self.flush_hops(io);
         let more = self.background(io) || !self.ready.is_empty();
         if self.stopping {
@@ -376,6 +405,11 @@ impl Sessions {
             Some(Some(session)) if session.conn == conn => Some(session),
             _ => None,
         }
+    }
+
+    /// The session at a place of the table, whichever it is.
+    pub fn at(&mut self, place: u32) -> Option<&mut Session> {
+        self.items.get_mut(place as usize)?.as_deref_mut()
     }
 
     pub fn remove(&mut self, conn: ConnId) -> Option<Box<Session>> {

@@ -95,7 +95,7 @@ impl Rates {
 impl Core {
     /// The turn's slice of background work. True: there is more that should not wait.
     pub(crate) fn background(&mut self, io: &mut Io) -> bool {
-        let now = Millis(io.now_ms());
+        let now = Millis(self.exec.clock(io.now_ms()));
         self.exec.shard.begin_turn(now);
         let mut more = false;
         if self.exec.shard.next_deadline().is_some_and(|due| due <= now) {
@@ -130,7 +130,9 @@ impl Core {
             let wait_ms = at_ms.saturating_sub(io.now_ms()).clamp(0, SLEEP_MS_MAX);
             io.now_us() + wait_ms as u64 * 1000
         };
-        let expiry = self.exec.shard.next_deadline().map(|due| from_ms(due.0));
+        // What is due while a transaction holds all keys is looked at when it has let go.
+        let held = self.exec.shard.transactions().holds_all();
+        let expiry = self.exec.shard.next_deadline().filter(|_| !held).map(|due| from_ms(due.0));
         let pause = (self.pause.until_ms != 0).then(|| from_ms(self.pause.until_ms));
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);

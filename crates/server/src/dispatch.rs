@@ -5,19 +5,19 @@
 //! take_input ─▶ run_input: parse a pipeline ─▶ prefetch its buckets, then its entries ─▶ dispatch one by one
 //!                                                            ┌─ this shard: exec.run
 //! dispatch ─▶ gates ─▶ by the row's handler ─────────────────┼─ another shard: the open batch of that core (hop.rs)
-//!                                                            ├─ several shards: multi.rs
+//!                                                            ├─ several shards: tx/
 //!                                                            └─ the server's own: commands/
 //! ```
 
 use pinyon_base::{shard_of, slot_of};
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::command::row::{Command, Flags, Handler};
+use pinyon_engine::command::row::{Command, Flags, Handler, ServerCommand};
 use pinyon_engine::{CommandError, until_nul};
 use pinyon_resp::{Args, Limits, Parse, Parser, ProtocolError, Span, Writer};
 use pinyon_runtime::ConnId;
 
-use crate::commands::{self, Call};
+use crate::commands::{self, Call, transaction};
 use crate::core::{Core, Io};
 use crate::exec::Run;
 use crate::hop::Origin;
@@ -205,7 +205,7 @@ impl Core {
         }
         session.commands += 1;
         session.last_command = Some(id);
-        let no_touch = session.flags.contains(SessionFlags::NO_TOUCH);
+        let no_touch = session.is_touchless();
         if command.owner != self.id.0 {
             let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
             let origin = Origin::Slot { conn, seq: slots.reserve() };
@@ -265,13 +265,24 @@ impl Core {
                 return Outcome::Done;
             }
         };
-        if self.pause.holds(row, io.now_ms()) {
+        let queues = session.flags.contains(SessionFlags::MULTI) && !is_transactional(row);
+        let flags = match &session.multi {
+            Some(multi) if !queues => row.flags | multi.flags,
+            _ => row.flags,
+        };
+        if !queues && session.slots.is_some() && self.must_drain(conn, id, row, command, args) {
+            return Outcome::Postponed;
+        }
+        if self.pause.holds(flags, io.now_ms()) {
+            let Some(session) = self.sessions.get_mut(conn) else { return Outcome::Done };
             session.flags.insert(SessionFlags::PAUSED);
             self.pause.postponed(conn);
             return Outcome::Postponed;
         }
+        let Some(session) = self.sessions.get_mut(conn) else { return Outcome::Done };
         session.begin_command(Some(id));
         match self.gate(conn, id, row, args) {
+            Ok(()) if queues => self.enqueue(io, conn, id, row, args),
             Ok(()) => self.carry_out(io, conn, id, row, command, args),
             Err(error) => self.refuse(io, conn, Some(id), &error),
         }
@@ -279,14 +290,57 @@ impl Core {
         Outcome::Done
     }
 
+    /// Whether a command has to wait for the replies that are still to come, all of them: one over several shards always,
+    /// others where the order over shards is strict. If so, the session waits.
+    #[cold]
+    fn must_drain(&mut self, conn: ConnId, id: CommandId, row: &Command, command: &Parsed, args: Args<'_>) -> bool {
+        let strict = self.gates.contains(Gates::STRICT);
+        let owner = match row.handler {
+            Handler::Spread(..) => self.single_owner(id, args),
+            Handler::Server(server) if is_ordered(server) => None,
+            Handler::Server(_) => Some(self.id.0),
+            _ if command.owner == NO_KEY => Some(self.id.0),
+            _ => Some(command.owner),
+        };
+        let Some(session) = self.sessions.get_mut(conn) else { return false };
+        let waits = owner.is_none_or(|owner| strict && owner != session.hop_owner);
+        session.flags.set(SessionFlags::DRAINING, waits);
+        waits
+    }
+
+    /// Queues a command of a MULTI. While memory is short nothing is queued.
+    fn enqueue(&mut self, io: &mut Io, conn: ConnId, id: CommandId, row: &'static Command, args: Args<'_>) {
+        if self.exec.maxmemory != 0 && !self.exec.has_room(args.bytes.len() as u64) {
+            return self.refuse(io, conn, Some(id), &CommandError::OutOfMemory);
+        }
+        let Some(mut multi) = self.sessions.get_mut(conn).and_then(|session| session.multi.take()) else { return };
+        self.queue(&mut multi, id, row, args);
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.multi = Some(multi);
+        }
+        self.reply(io, conn, |out| out.simple("QUEUED"));
+    }
+
     /// Whether the command may run at all.
-    fn gate(&self, conn: ConnId, id: CommandId, row: &Command, args: Args<'_>) -> Result<(), CommandError> {
+    fn gate(&mut self, conn: ConnId, id: CommandId, row: &Command, args: Args<'_>) -> Result<(), CommandError> {
         if !registry().entry(id).arity_ok(args.len()) {
             return Err(CommandError::WrongArity(registry().full_name(id).into()));
         }
         let authenticated = self.sessions.get(conn).is_some_and(|s| s.flags.contains(SessionFlags::AUTHENTICATED));
         if !authenticated && !row.flags.contains(Flags::NO_AUTH) {
             return Err(CommandError::text("NOAUTH Authentication required."));
+        }
+        let Some(session) = self.sessions.get(conn) else { return Ok(()) };
+        if session.flags.contains(SessionFlags::MULTI) {
+            if row.flags.contains(Flags::NO_MULTI) {
+                return Err(CommandError::text("ERR Command not allowed inside a transaction"));
+            }
+            let queued = session.multi.as_ref().map_or((Flags::empty(), 0), |multi| (multi.flags, multi.bytes_len()));
+            let runs = matches!(row.handler, Handler::Server(ServerCommand::Exec));
+            let writes = queued.0.contains(Flags::DENYOOM) && self.exec.maxmemory != 0;
+            if runs && writes && !self.exec.has_room(queued.1 as u64) {
+                return Err(CommandError::OutOfMemory);
+            }
         }
         self.redirect(conn, id, args)
     }
@@ -323,7 +377,7 @@ impl Core {
                     return self.refuse(io, conn, Some(id), &CommandError::OutOfMemory);
                 }
                 None => {
-                    self.run_spread(io, conn, id, spread, handler, args);
+                    self.run_spread(io, conn, id, spread, args);
                     self.exec.finish(id)
                 }
             },
@@ -339,6 +393,22 @@ impl Core {
         if ns >= self.exec.watch_ns && !row.flags.contains(Flags::SKIP_SLOWLOG) {
             self.was_slow(io, conn, id, args, ns);
         }
+        // An EXEC that is still under way is shown after its commands.
+        if self.sessions.get(conn).is_none_or(|session| session.executing.is_none()) {
+            self.show_to_monitors(io, conn, id, row, args);
+        }
+    }
+
+    /// Shows a command to the monitors, if there are any.
+    #[inline]
+    pub(crate) fn show_to_monitors(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        id: CommandId,
+        row: &'static Command,
+        args: Args<'_>,
+    ) {
         let shown = !row.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN);
         if shown && self.gates.contains(Gates::MONITORS) {
             self.feed_monitors(io, conn, id, args);
@@ -360,17 +430,20 @@ impl Core {
         let Some(session) = self.sessions.get_mut(conn) else { return 0 };
         let silent = session.is_silent();
         if owner != self.id.0 {
-            let origin = if silent {
-                Origin::Nobody
-            } else {
-                let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
-                Origin::Slot { conn, seq: slots.reserve() }
-            };
+            let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
+            let seq = slots.reserve();
+            let origin = if silent { Origin::Quiet { conn, seq } } else { Origin::Slot { conn, seq } };
+            session.hop_owner = owner;
             let head = session.head(origin, id, hash);
             self.hop(io, owner, head, args.iter());
             return 0;
         }
-        let no_touch = session.flags.contains(SessionFlags::NO_TOUCH);
+        if self.gates.contains(Gates::INTENTS) && self.is_blocked(id, args) {
+            self.wait_here(conn, id, hash, args);
+            return 0;
+        }
+        let Some(session) = self.sessions.get_mut(conn) else { return 0 };
+        let no_touch = session.is_touchless();
         let run = Run {
             command: id,
             flags: row.flags,
@@ -389,6 +462,17 @@ impl Core {
         ns
     }
 
+    /// A transaction holds what a command touches: the session waits for its turn.
+    #[cold]
+    fn wait_here(&mut self, conn: ConnId, id: CommandId, hash: u64, args: Args<'_>) {
+        let ticket = self.promise(conn);
+        let Some(session) = self.sessions.get(conn) else { return };
+        let head = session.head(Origin::Slot { conn, seq: ticket.seq }, id, hash);
+        let mut batch = self.spare_batch();
+        batch.push(head, args.iter());
+        self.defer_own(ticket, batch);
+    }
+
     /// Writes a reply of `conn`, behind those that it still waits for. Silent when CLIENT REPLY says so.
     pub fn reply(&mut self, io: &mut Io, conn: ConnId, write: impl FnOnce(&mut Writer<'_>)) {
         let Some(session) = self.sessions.get(conn) else { return };
@@ -399,7 +483,7 @@ impl Core {
         self.scratch = reply;
     }
 
-    fn deliver(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output) {
+    pub(crate) fn deliver(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output) {
         let Some(session) = self.sessions.get_mut(conn) else {
             reply.clear();
             return;
@@ -407,6 +491,9 @@ impl Core {
         if session.is_silent() {
             reply.clear();
             return;
+        }
+        if let Some(capture) = self.tx.capture.as_mut().filter(|capture| capture.conn == conn) {
+            return capture.output.append(reply);
         }
         match &mut session.slots {
             Some(slots) => slots.push(reply),
@@ -423,12 +510,24 @@ impl Core {
         if let Some(id) = id {
             self.exec.stats.commands[id.index()].rejected += 1;
         }
+        let is_exec = id.is_some_and(|id| matches!(registry().row(id).handler, Handler::Server(ServerCommand::Exec)));
+        if is_exec {
+            let aborted = transaction::aborted(error);
+            self.discard(io, conn);
+            self.exec.stats.error(aborted.code());
+            return self.reply(io, conn, |out| aborted.write(out));
+        }
+        if let Some(session) = self.sessions.get_mut(conn)
+            && session.flags.contains(SessionFlags::MULTI)
+        {
+            session.flags.insert(SessionFlags::ABORTED);
+        }
         self.exec.stats.error(error.code());
         self.reply(io, conn, |out| error.write(out));
     }
 
     /// Answers with an error of the command itself, and counts it.
-    fn fail_call(&mut self, io: &mut Io, conn: ConnId, id: CommandId, error: &CommandError) {
+    pub(crate) fn fail_call(&mut self, io: &mut Io, conn: ConnId, id: CommandId, error: &CommandError) {
         self.exec.stats.failed(Some(id), error.code());
         self.reply(io, conn, |out| error.write(out));
     }
@@ -459,6 +558,18 @@ impl Core {
         self.reply(io, conn, |out| out.protocol_error(error));
         self.close_after_output(io, conn);
     }
+}
+
+/// Whether a command runs at once inside a MULTI instead of being queued.
+fn is_transactional(row: &Command) -> bool {
+    use ServerCommand::{Discard, Exec, Multi, Quit, Reset, Watch};
+    matches!(row.handler, Handler::Server(Exec | Discard | Multi | Watch | Quit | Reset))
+}
+
+/// Whether a command of the server's own takes its place in the order of all shards.
+fn is_ordered(server: ServerCommand) -> bool {
+    use ServerCommand::{Dbsize, Exec, Flushall, Flushdb, Keys, Randomkey, Swapdb, Watch};
+    matches!(server, Dbsize | Exec | Flushall | Flushdb | Keys | Randomkey | Swapdb | Watch)
 }
 
 /// What became of one command.

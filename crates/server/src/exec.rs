@@ -8,7 +8,7 @@ use pinyon_base::{DbIndex, Millis};
 use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::row::{Flags, KeyHandler};
 use pinyon_engine::keyspace::Shard;
-use pinyon_engine::{CommandError, Cx};
+use pinyon_engine::{CommandError, Cx, Effect};
 use pinyon_resp::{Args, Output, Proto, Writer};
 use pinyon_runtime::{CoreId, clock};
 
@@ -35,8 +35,22 @@ pub struct Exec {
     pub(crate) last_debt_us: u64,
     pub(crate) shared: Arc<Shared>,
     pub(crate) core: CoreId,
+    /// The latest time that was seen anywhere, Unix ms: no command runs at an earlier one.
+    latest_ms: i64,
     /// Cycle counter at the end of the last command: the start of the next one.
     tick: u64,
+}
+
+/// A clock that lies so far behind, in ms, has been set back: it counts.
+const SET_BACK_MS: i64 = 1_000;
+
+/// What a command has changed on this shard.
+pub struct Change<'a> {
+    pub db: DbIndex,
+    pub args: Args<'a>,
+    pub effect: Effect,
+    /// False for a part of a command whose change is counted elsewhere.
+    pub counts: bool,
 }
 
 /// One command to run here.
@@ -70,6 +84,7 @@ impl Exec {
             last_debt_us: 0,
             shared,
             core,
+            latest_ms: 0,
             tick: 0,
         }
     }
@@ -77,8 +92,30 @@ impl Exec {
     /// Starts the clock of the commands that follow; for the keyspace time stands still at `now_ms`.
     #[inline]
     pub fn start(&mut self, now_ms: i64) {
+        let now_ms = self.clock(now_ms);
+        self.start_at(now_ms);
+    }
+
+    /// As `start`, for the commands of a transaction, which has a time of its own.
+    #[inline]
+    pub fn start_at(&mut self, now_ms: i64) {
         self.shard.begin_turn(Millis(now_ms));
         self.tick = clock::cycles();
+    }
+
+    /// This core's time, Unix ms, when its own clock says `now_ms`: never before one that another core has seen.
+    #[inline]
+    pub fn clock(&mut self, now_ms: i64) -> i64 {
+        if now_ms >= self.latest_ms || self.latest_ms - now_ms > SET_BACK_MS {
+            self.latest_ms = now_ms;
+        }
+        self.latest_ms
+    }
+
+    /// Takes note of another core's time.
+    #[inline]
+    pub fn see(&mut self, now_ms: i64) {
+        self.latest_ms = self.latest_ms.max(now_ms);
     }
 
     /// Whether `maxmemory` lets a command with these flags and arguments run.
@@ -102,7 +139,8 @@ impl Exec {
         ks.set_hint(usize::from(run.key_at), run.hash);
         let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };
         match (run.handler)(&mut cx, args) {
-            Ok(effect) => self.stats.dirty += effect.changes(),
+            Ok(Effect::None) => {}
+            Ok(effect) => self.changed(&Change { db: run.db, args, effect, counts: true }),
             Err(error) => {
                 error.write(&mut cx.out);
                 self.stats.error(error.code());
@@ -110,6 +148,15 @@ impl Exec {
             }
         }
         if run.counts { self.finish(run.command) } else { self.lap() }
+    }
+
+    /// Every change that a command makes on this shard comes by here, and those of the steps of a transaction.
+    #[inline]
+    pub fn changed(&mut self, change: &Change<'_>) {
+        debug_assert!(usize::from(change.db.0) < usize::from(u16::MAX) && change.args.len() > 0);
+        if change.counts {
+            self.stats.dirty += change.effect.changes();
+        }
     }
 
     /// Counts a command that has just ended; gives its execution time in ns.

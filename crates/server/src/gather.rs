@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use pinyon_engine::command::registry::CommandId;
-use pinyon_resp::{Output, Writer};
+use pinyon_resp::{Output, Proto, Writer};
 use pinyon_runtime::{ConnId, CoreId};
 
 use crate::core::{Core, Io, Mail};
@@ -32,6 +32,8 @@ pub struct Ticket {
     pub(crate) silent: bool,
     /// What was asked.
     pub(crate) command: Option<CommandId>,
+    /// The reply goes to the transaction kept under this number: the command runs inside an EXEC.
+    pub(crate) captured: Option<u32>,
 }
 
 impl Core {
@@ -121,24 +123,47 @@ impl Core {
     /// Promises a reply to `conn` and holds back its further commands until the promise is kept.
     pub fn promise(&mut self, conn: ConnId) -> Ticket {
         let Some(session) = self.sessions.get_mut(conn) else {
-            return Ticket { conn, seq: 0, silent: true, command: None };
+            return Ticket { conn, seq: 0, silent: true, command: None, captured: None };
         };
+        if let Some(capture) = self.tx.capture.as_mut().filter(|capture| capture.conn == conn) {
+            capture.promised = true;
+            return Ticket {
+                conn,
+                seq: 0,
+                silent: session.is_silent(),
+                command: session.last_command,
+                captured: Some(capture.slot),
+            };
+        }
         session.flags.insert(SessionFlags::BLOCKED);
         let silent = session.flags.intersects(SessionFlags::REPLY_OFF | SessionFlags::REPLY_SKIP);
         let seq = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default()).reserve();
-        Ticket { conn, seq, silent, command: session.last_command }
+        Ticket { conn, seq, silent, command: session.last_command, captured: None }
     }
 
     /// Keeps a promise: writes the reply and lets the connection go on. A connection gone meanwhile is no error.
     pub fn fulfil(&mut self, io: &mut Io, ticket: Ticket, write: impl FnOnce(&mut Writer<'_>)) {
-        let Some(session) = self.sessions.get_mut(ticket.conn) else { return };
-        session.flags.remove(SessionFlags::BLOCKED);
+        let proto = self.sessions.get(ticket.conn).map_or(Proto::Resp2, |session| session.proto);
         let mut reply = Output::default();
-        let proto = session.proto;
         write(&mut Writer { out: &mut reply, proto });
+        self.fulfil_output(io, ticket, reply);
+    }
+
+    /// As `fulfil`, with a reply that is there already.
+    pub(crate) fn fulfil_output(&mut self, io: &mut Io, ticket: Ticket, mut reply: Output) {
         if ticket.silent {
             reply.clear();
         }
+        if let Some(slot) = ticket.captured {
+            if let Some(capture) = self.tx.capture.as_mut().filter(|capture| capture.conn == ticket.conn) {
+                // The call that promised it is not over yet.
+                capture.promised = false;
+                return capture.output.append(&mut reply);
+            }
+            return self.resume_transaction(io, slot, reply);
+        }
+        let Some(session) = self.sessions.get_mut(ticket.conn) else { return };
+        session.flags.remove(SessionFlags::BLOCKED);
         // First, so that a client that has half closed is not taken for one with nothing left to run.
         self.mark_ready(ticket.conn);
         self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);

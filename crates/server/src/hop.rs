@@ -18,13 +18,26 @@ use pinyon_runtime::ConnId;
 pub enum Origin {
     /// The reply slot `seq` of a connection.
     Slot { conn: ConnId, seq: u32 },
-    /// Part `part` of the command split as join `join`.
-    Part { join: u32, part: u32 },
-    /// Nobody: CLIENT REPLY OFF.
-    Nobody,
+    /// The same, and the reply is not shown: CLIENT REPLY OFF.
+    Quiet { conn: ConnId, seq: u32 },
+    /// A transaction: part `part` of its command `item`, which is counted as one by the coordinator.
+    Part { item: u32, part: u32 },
+    /// A transaction: all of its command `item`.
+    Whole { item: u32 },
+}
+
+impl Origin {
+    /// The connection that waits, if one does.
+    pub fn conn(self) -> Option<ConnId> {
+        match self {
+            Origin::Slot { conn, .. } | Origin::Quiet { conn, .. } => Some(conn),
+            Origin::Part { .. } | Origin::Whole { .. } => None,
+        }
+    }
 }
 
 /// One command in a batch.
+#[derive(Clone, Copy)]
 pub struct Request {
     pub origin: Origin,
     pub command: CommandId,
@@ -51,6 +64,10 @@ pub struct Batch {
     pub ends: Vec<u32>,
     /// Replies with shared blobs or too long for `replies`: (request, reply), in order.
     pub large: Vec<(u32, Output)>,
+    /// Requests, in order, that wait for a transaction: their replies come by themselves.
+    pub deferred: Vec<u32>,
+    /// The sender's clock, Unix ms: the receiver's never lies before it.
+    pub now: i64,
 }
 
 /// A batch is sent off when it holds this many requests or bytes, else at the end of the turn.
@@ -107,12 +124,39 @@ impl Batch {
         self.ends.push(self.replies.len() as u32);
     }
 
+    /// Request `index` in a batch of its own.
+    pub fn lift(&self, index: usize) -> Box<Batch> {
+        let Request { origin, command, db, proto, no_touch, hash, client, .. } = self.requests[index];
+        let mut batch = Box::<Batch>::default();
+        let head = RequestHead { origin, command, db, proto, no_touch, hash, client };
+        batch.push(head, self.args(index).iter());
+        batch
+    }
+
+    /// Hands out the replies in order, each with its request's origin; those of deferred requests are missing.
+    #[inline]
+    pub fn each_reply(&mut self, mut take: impl FnMut(Origin, Output)) {
+        let mut large = std::mem::take(&mut self.large).into_iter().peekable();
+        let mut start = 0;
+        for (index, request) in self.requests.iter().enumerate() {
+            let end = self.ends[index] as usize;
+            let mut output = match large.peek() {
+                Some((at, _)) if *at as usize == index => large.next().map(|(_, output)| output).unwrap_or_default(),
+                _ => Output::default(),
+            };
+            output.bytes_mut().extend_from_slice(&self.replies[start..end]);
+            start = end;
+            take(request.origin, output);
+        }
+    }
+
     /// Empties it for the next use.
     pub fn recycle(&mut self) {
         self.requests.clear();
         self.spans.clear();
         self.ends.clear();
         self.large.clear();
+        self.deferred.clear();
         empty(&mut self.bytes);
         empty(&mut self.replies);
     }

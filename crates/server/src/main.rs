@@ -13,10 +13,10 @@ mod exec;
 mod gather;
 mod hop;
 mod input;
+mod kept;
 mod latency;
 mod logging;
 mod migration;
-mod multi;
 mod nodes;
 mod rebind;
 mod remote;
@@ -33,6 +33,7 @@ mod slowlog;
 mod startup;
 mod stats;
 mod systemd;
+mod tx;
 
 use std::process::ExitCode;
 

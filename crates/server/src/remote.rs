@@ -1,7 +1,7 @@
 //! The traffic of batches between cores: filling them, running those of others, handing out replies.
 
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::command::row::Handler;
+use pinyon_engine::command::row::{Flags, Handler};
 use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
@@ -10,8 +10,10 @@ use crate::dispatch::first_key;
 use crate::exec::Run;
 use crate::hop::{Batch, Origin, RequestHead};
 use crate::session::SessionFlags;
+use crate::settings::Gates;
 use crate::slots::Slots;
 use crate::slowlog::SlowEntry;
+use crate::tx::Late;
 
 /// Requests of a batch whose buckets are prefetched together.
 const PREFETCH: usize = 16;
@@ -40,34 +42,67 @@ impl Core {
     }
 
     fn flush_hop(&mut self, io: &mut Io, owner: u16) {
-        if let Some(batch) = self.open_batches[usize::from(owner)].take() {
+        if let Some(mut batch) = self.open_batches[usize::from(owner)].take() {
             self.expecting += 1;
+            batch.now = self.exec.clock(io.now_ms());
             io.mail(CoreId(owner), Mail::Batch(batch));
         }
     }
 
     /// Runs another core's requests and sends the batch back with the replies.
     pub fn run_batch(&mut self, io: &mut Io, from: CoreId, mut batch: Box<Batch>) {
+        self.exec.see(batch.now);
         self.exec.start(io.now_ms());
+        let holding = self.gates.contains(Gates::INTENTS);
         let mut reply = std::mem::take(&mut self.scratch);
         for begin in (0..batch.requests.len()).step_by(PREFETCH) {
             let end = batch.requests.len().min(begin + PREFETCH);
-            for request in &batch.requests[begin..end] {
-                self.exec.shard.prefetch_bucket(request.db, request.hash);
-            }
-            for request in &batch.requests[begin..end] {
-                self.exec.shard.prefetch_entry(request.db, request.hash);
-            }
+            self.prefetch(&batch, begin, end);
             for index in begin..end {
-                self.run_request(io, from, &batch, index, &mut reply);
+                if holding && self.must_wait(from, &batch, index) {
+                    self.defer_request(from, &batch, index);
+                    batch.deferred.push(index as u32);
+                } else {
+                    self.run_request(io, from, &batch, index, false, &mut reply);
+                }
                 batch.push_reply(&mut reply);
             }
         }
         self.scratch = reply;
+        batch.now = self.exec.clock(io.now_ms());
         io.mail(from, Mail::Replies(batch));
     }
 
-    fn run_request(&mut self, io: &mut Io, from: CoreId, batch: &Batch, index: usize, reply: &mut Output) {
+    /// Fetches what the requests `begin..end` will touch.
+    #[inline]
+    pub(crate) fn prefetch(&self, batch: &Batch, begin: usize, end: usize) {
+        for request in &batch.requests[begin..end] {
+            self.exec.shard.prefetch_bucket(request.db, request.hash);
+        }
+        for request in &batch.requests[begin..end] {
+            self.exec.shard.prefetch_entry(request.db, request.hash);
+        }
+    }
+
+    /// Whether a request must wait for a transaction, or behind one of its connection that does.
+    #[cold]
+    fn must_wait(&self, from: CoreId, batch: &Batch, index: usize) -> bool {
+        let request = &batch.requests[index];
+        self.is_blocked(request.command, batch.args(index))
+            || request.origin.conn().is_some_and(|conn| self.waits_here(from, conn))
+    }
+
+    /// Runs one request of another core. `held`: within a transaction, for which `maxmemory` was asked already.
+    #[inline]
+    pub(crate) fn run_request(
+        &mut self,
+        io: &mut Io,
+        from: CoreId,
+        batch: &Batch,
+        index: usize,
+        held: bool,
+        reply: &mut Output,
+    ) {
         let request = &batch.requests[index];
         let entry = registry().entry(request.command);
         let row = entry.row;
@@ -76,7 +111,7 @@ impl Core {
         };
         let run = Run {
             command: request.command,
-            flags: row.flags,
+            flags: if held { row.flags.difference(Flags::DENYOOM) } else { row.flags },
             handler,
             db: request.db,
             proto: request.proto,
@@ -100,6 +135,10 @@ impl Core {
     /// Hands out the replies that a batch brought home.
     pub fn take_replies(&mut self, io: &mut Io, mut batch: Box<Batch>) {
         self.expecting -= 1;
+        self.exec.see(batch.now);
+        // Those that wait come home one by one.
+        self.expecting += batch.deferred.len();
+        let mut deferred = batch.deferred.iter().peekable();
         let mut large = std::mem::take(&mut batch.large).into_iter().peekable();
         let mut start = 0;
         let mut last = None;
@@ -111,15 +150,16 @@ impl Core {
                 Some((at, _)) if *at as usize == index => large.next().map(|(_, output)| output),
                 _ => None,
             };
+            if deferred.next_if(|&&at| at as usize == index).is_some() {
+                continue;
+            }
             match (request.origin, owned) {
                 (Origin::Slot { conn, seq }, None) => self.fill_slot_bytes(io, conn, seq, reply),
                 (Origin::Slot { conn, seq }, Some(mut output)) => self.fill_slot(io, conn, seq, &mut output),
-                (Origin::Part { join, part }, owned) => {
-                    let mut output = owned.unwrap_or_default();
-                    output.bytes_mut().extend_from_slice(reply);
-                    self.part_arrived(io, join, part, output);
+                (Origin::Quiet { conn, seq }, _) => self.fill_slot_bytes(io, conn, seq, b""),
+                (Origin::Part { .. } | Origin::Whole { .. }, _) => {
+                    unreachable!("transactions have messages of their own")
                 }
-                (Origin::Nobody, _) => {}
             }
             if let Origin::Slot { conn, .. } = request.origin
                 && last != Some(conn)
@@ -131,6 +171,26 @@ impl Core {
         if let Some(conn) = last {
             self.check_output(io, conn);
         }
+        self.keep_batch(batch);
+    }
+
+    /// Takes in the reply of a command that had to wait elsewhere.
+    pub fn take_late(&mut self, io: &mut Io, late: Late) {
+        self.expecting -= 1;
+        self.exec.see(late.now);
+        let Late { origin, mut reply, .. } = late;
+        match origin {
+            Origin::Slot { conn, seq } => {
+                self.fill_slot(io, conn, seq, &mut reply);
+                self.check_output(io, conn);
+            }
+            Origin::Quiet { conn, seq } => self.fill_slot_bytes(io, conn, seq, b""),
+            Origin::Part { .. } | Origin::Whole { .. } => unreachable!("transactions have messages of their own"),
+        }
+    }
+
+    /// Keeps a batch that has come home for the next use.
+    pub(crate) fn keep_batch(&mut self, mut batch: Box<Batch>) {
         batch.recycle();
         if self.spare_batches.len() < SPARE_BATCHES {
             self.spare_batches.push(batch);
@@ -161,7 +221,12 @@ impl Core {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(slots) = session.slots.take() else { return };
         let closing = session.flags.contains(SessionFlags::CLOSING);
+        let drained = session.flags.contains(SessionFlags::DRAINING);
+        session.flags.remove(SessionFlags::DRAINING);
         self.keep_slots(slots);
+        if drained {
+            self.mark_ready(conn);
+        }
         if closing {
             io.close_after_output(conn);
         } else {

@@ -11,6 +11,9 @@ use pinyon_runtime::{ConnId, PeerInfo, PeerKind};
 use crate::hop::{Origin, RequestHead};
 use crate::migration::Affinity;
 use crate::slots::Slots;
+use crate::tx::Caller;
+use crate::tx::Watching;
+use crate::tx::queued::Multi;
 
 bitflags::bitflags! {
     /// What is special about a session. The dispatcher's fast path wants none of `SLOW_PATH` set.
@@ -48,9 +51,17 @@ bitflags::bitflags! {
         const CORE_PORT = 1 << 15;
         /// READONLY of a cluster.
         const READONLY = 1 << 16;
+        /// Since MULTI, until EXEC or DISCARD.
+        const MULTI = 1 << 17;
+        /// A command since MULTI was refused: EXEC will be.
+        const ABORTED = 1 << 18;
+        /// A watched key has changed.
+        const DIRTY = 1 << 19;
+        /// Its next command waits until all replies are home.
+        const DRAINING = 1 << 20;
         /// Any of these sends commands down the slow path.
         const SLOW_PATH = Self::REPLY_OFF.bits() | Self::REPLY_SKIP_NEXT.bits() | Self::REPLY_SKIP.bits()
-            | Self::MONITOR.bits();
+            | Self::MONITOR.bits() | Self::MULTI.bits();
     }
 }
 
@@ -73,6 +84,15 @@ pub struct Session {
     pub pending_start: usize,
     /// Replies that wait for other cores, in order. None while none are outstanding.
     pub slots: Option<Box<Slots>>,
+    /// The core that its commands wait for (`pipeline-order strict`).
+    pub hop_owner: u16,
+    /// What is queued since MULTI.
+    pub multi: Option<Box<Multi>>,
+    /// The number of commands of the EXEC under way.
+    pub executing: Option<usize>,
+    pub watching: Option<Box<Watching>>,
+    /// Counts the times that it stopped watching.
+    pub watch_epoch: u32,
     /// Unix time of the connection and of its last command, in ms.
     pub created_ms: i64,
     pub last_active_ms: i64,
@@ -117,6 +137,11 @@ impl Session {
             pending: Vec::new(),
             pending_start: 0,
             slots: None,
+            hop_owner: 0,
+            multi: None,
+            executing: None,
+            watching: None,
+            watch_epoch: 0,
             created_ms: now_ms,
             last_active_ms: now_ms,
             soft_limit_since_us: 0,
@@ -172,8 +197,24 @@ impl Session {
     /// What another core needs to know to run a command of this session.
     #[inline]
     pub fn head(&self, origin: Origin, command: CommandId, hash: u64) -> RequestHead {
-        let no_touch = self.flags.contains(SessionFlags::NO_TOUCH);
+        let no_touch = self.is_touchless();
         RequestHead { origin, command, db: self.db, proto: self.proto, no_touch, hash, client: self.id }
+    }
+
+    /// CLIENT NO-TOUCH.
+    #[inline]
+    pub fn is_touchless(&self) -> bool {
+        self.flags.contains(SessionFlags::NO_TOUCH)
+    }
+
+    /// Commands queued since MULTI, or of the EXEC under way. None: neither.
+    pub fn queued(&self) -> Option<usize> {
+        self.multi.as_ref().map(|multi| multi.commands.len()).or(self.executing)
+    }
+
+    /// What a transaction needs to know of the session whose command `command` it runs.
+    pub(crate) fn caller(&self, command: CommandId) -> Caller {
+        Caller { head: self.head(Origin::Whole { item: 0 }, command, 0), proto: self.proto }
     }
 
     /// Bytes of input waiting.
@@ -183,7 +224,8 @@ impl Session {
 
     /// Whether its commands may run now.
     pub fn may_run(&self) -> bool {
-        !self.flags.intersects(SessionFlags::BLOCKED | SessionFlags::CLOSING | SessionFlags::PAUSED)
+        let waits = SessionFlags::BLOCKED | SessionFlags::PAUSED | SessionFlags::DRAINING;
+        !self.flags.intersects(waits | SessionFlags::CLOSING)
     }
 
     /// Resident memory of this session without its output, in bytes (CLIENT LIST's tot-mem, maxmemory-clients).
@@ -194,5 +236,6 @@ impl Session {
             + self.partial.capacity() * size_of::<Span>()
             + self.details.name.capacity()
             + self.slots.as_ref().map_or(0, |slots| slots.memory())
+            + self.multi.as_ref().map_or(0, |multi| multi.memory())
     }
 }

@@ -18,6 +18,10 @@ bitflags::bitflags! {
         const MONITORS = 1;
         /// CLIENT PAUSE.
         const PAUSED = 1 << 1;
+        /// A transaction over several shards holds keys of this one.
+        const INTENTS = 1 << 2;
+        /// `pipeline-order strict`.
+        const STRICT = 1 << 3;
     }
 }
 

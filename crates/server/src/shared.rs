@@ -41,7 +41,13 @@ pub struct Shared {
     connected: AtomicUsize,
     slowlog_id: AtomicU64,
     config_version: AtomicU64,
+    next_transaction: Apart,
 }
+
+/// A counter on a cache line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart(AtomicU64);
 
 impl Shared {
     /// What is fixed at start. `seeds` are random.
@@ -76,6 +82,7 @@ impl Shared {
             connected: AtomicUsize::new(0),
             slowlog_id: AtomicU64::new(0),
             config_version: AtomicU64::new(1),
+            next_transaction: Apart(AtomicU64::new(1)),
         }
     }
 
@@ -96,6 +103,11 @@ impl Shared {
 
     pub fn next_slowlog_id(&self) -> u64 {
         self.slowlog_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The next number in the order of all transactions.
+    pub fn next_transaction(&self) -> u64 {
+        self.next_transaction.0.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn next_config_version(&self) -> u64 {

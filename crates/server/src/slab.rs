@@ -31,6 +31,11 @@ impl<T> Slab<T> {
         self.items[id as usize].as_mut().expect("the number is in use")
     }
 
+    /// The value under `id`, if it is in use.
+    pub fn find_mut(&mut self, id: u32) -> Option<&mut T> {
+        self.items.get_mut(id as usize)?.as_mut()
+    }
+
     /// Takes out the value under `id`, which must be in use.
     pub fn remove(&mut self, id: u32) -> T {
         self.free.push(id);

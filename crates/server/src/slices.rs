@@ -3,19 +3,35 @@
 use std::any::Any;
 use std::collections::VecDeque;
 
+use pinyon_engine::transaction::TransactionId;
 use pinyon_runtime::CoreId;
 
 use crate::core::{Core, Io, Mail};
+use crate::tx::Outcome;
 
 /// One core's share of a big piece of work. Each call does a slice of at most some 100 µs; a result ends it.
 pub type Slice = Box<dyn FnMut(&mut Core, &mut Io) -> Option<Box<dyn Any + Send>> + Send>;
 
 /// A share at work, and where its result goes.
 struct Job {
-    home: CoreId,
-    gather: u32,
-    part: u32,
+    home: Home,
     slice: Slice,
+}
+
+/// Where the result of a share goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Home {
+    Gather {
+        core: CoreId,
+        gather: u32,
+        part: u32,
+    },
+    /// A step of a transaction, at the transaction's time; `last`: it then lets go of what it holds.
+    Transaction {
+        id: TransactionId,
+        now: i64,
+        last: bool,
+    },
 }
 
 /// The shares at work on one core; they take turns.
@@ -49,10 +65,10 @@ impl Core {
             let mut share = start();
             let slice: Slice =
                 Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
-            let (home, part) = (self.id, part as u32);
+            let (core, part) = (self.id, part as u32);
             self.expecting += 1;
             if target == self.id.0 {
-                self.start_job(io, home, gather, part, slice);
+                self.start_job(io, Home::Gather { core, gather, part }, slice);
             } else {
                 io.mail(CoreId(target), Mail::Slices { gather, part, slice });
             }
@@ -75,15 +91,19 @@ impl Core {
             Box::new(move |core, io| share(core, io).map(|result| Box::new(result) as Box<dyn Any + Send>));
         self.expecting += 1;
         if target == self.id.0 {
-            self.start_job(io, self.id, gather, 0, slice);
+            self.start_job(io, Home::Gather { core: self.id, gather, part: 0 }, slice);
         } else {
             io.mail(CoreId(target), Mail::Slices { gather, part: 0, slice });
         }
     }
 
-    /// Takes on a share and does its first slice.
-    pub(crate) fn start_job(&mut self, io: &mut Io, home: CoreId, gather: u32, part: u32, slice: Slice) {
-        self.jobs.0.push_back(Job { home, gather, part, slice });
+    /// Takes on a share and does its first slice. One of a transaction does it at once: often that is all.
+    pub(crate) fn start_job(&mut self, io: &mut Io, home: Home, slice: Slice) {
+        let job = Job { home, slice };
+        if matches!(home, Home::Transaction { .. }) {
+            return self.run_slice(io, job);
+        }
+        self.jobs.0.push_back(job);
         if self.jobs.0.len() == 1 {
             self.job_slice(io);
         }
@@ -91,16 +111,25 @@ impl Core {
 
     /// Does one slice of the share whose turn it is. True: there are more.
     pub(crate) fn job_slice(&mut self, io: &mut Io) -> bool {
-        let Some(mut job) = self.jobs.0.pop_front() else { return false };
-        self.exec.start(io.now_ms());
-        match (job.slice)(self, io) {
-            None => self.jobs.0.push_back(job),
-            Some(result) if job.home == self.id => {
-                self.expecting -= 1;
-                self.gathered(io, job.gather, job.part, result);
-            }
-            Some(result) => io.mail(job.home, Mail::Result { gather: job.gather, part: job.part, result }),
-        }
+        let Some(job) = self.jobs.0.pop_front() else { return false };
+        self.run_slice(io, job);
+        self.drive(io);
         !self.jobs.0.is_empty()
+    }
+
+    fn run_slice(&mut self, io: &mut Io, mut job: Job) {
+        match job.home {
+            Home::Gather { .. } => self.exec.start(io.now_ms()),
+            Home::Transaction { now, .. } => self.exec.start_at(now),
+        }
+        let Some(result) = (job.slice)(self, io) else { return self.jobs.0.push_back(job) };
+        match job.home {
+            Home::Gather { core, gather, part } if core == self.id => {
+                self.expecting -= 1;
+                self.gathered(io, gather, part, result);
+            }
+            Home::Gather { core, gather, part } => io.mail(core, Mail::Result { gather, part, result }),
+            Home::Transaction { id, now, last } => self.part_done(io, id, now, Some(Outcome::Worked(result)), last),
+        }
     }
 }

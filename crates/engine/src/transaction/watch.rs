@@ -17,8 +17,9 @@ use super::queue::AsItIs;
 pub struct WatcherId {
     /// The client's number, unique over all cores.
     pub client: u64,
-    /// The core that has its connection.
+    /// The core that has its connection, and where that core keeps it.
     pub core: u16,
+    pub place: u32,
     /// Counts the times that it stopped watching: what is told of an earlier time is out of date.
     pub epoch: u32,
 }
@@ -162,7 +163,7 @@ mod tests {
     const DB: DbIndex = DbIndex(0);
 
     fn id(client: u64) -> WatcherId {
-        WatcherId { client, core: 0, epoch: 0 }
+        WatcherId { client, core: 0, place: 0, epoch: 0 }
     }
 
     fn shard() -> Shard {
@@ -238,13 +239,13 @@ mod tests {
         let keys = ["in both", "in the other", "stale in the other", "in none"];
         let watch_all = |shard: &mut Shard, epoch| {
             for (client, key) in (0..).zip(keys) {
-                shard.watch(WatcherId { client, core: 0, epoch }, DB, key.as_bytes());
+                shard.watch(WatcherId { client, core: 0, place: 0, epoch }, DB, key.as_bytes());
             }
         };
         watch_all(&mut shard, 0);
         shard.swap_db(DB, other);
         let dirty = |shard: &mut Shard, epoch| {
-            [0, 1, 2, 3].map(|client| shard.has_changed(WatcherId { client, core: 0, epoch }))
+            [0, 1, 2, 3].map(|client| shard.has_changed(WatcherId { client, core: 0, place: 0, epoch }))
         };
         assert_eq!(dirty(&mut shard, 0), [true, true, false, false]);
         watch_all(&mut shard, 1);

@@ -262,7 +262,9 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
     let mut flags = String::new();
     for (flag, letter) in [
         (SessionFlags::MONITOR, 'O'),
+        (SessionFlags::MULTI, 'x'),
         (SessionFlags::BLOCKED, 'b'),
+        (SessionFlags::DIRTY, 'd'),
         (SessionFlags::CLOSING, 'c'),
         (SessionFlags::UNIX, 'U'),
         (SessionFlags::READONLY, 'r'),
@@ -271,7 +273,8 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
     ] {
         // The one that asks is blocked only by its own question.
         let asks = flag == SessionFlags::BLOCKED && own.is_some_and(|(conn, _)| conn == session.conn);
-        if session.flags.contains(flag) && !asks {
+        let executes = flag == SessionFlags::MULTI && session.executing.is_some();
+        if (session.flags.contains(flag) || executes) && !asks {
             flags.push(letter);
         }
     }
@@ -280,8 +283,8 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
     }
     let now = io.now_ms();
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 qbuf={} \
-         qbuf-free={} argv-mem={} multi-mem=0 rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} user={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} \
+         qbuf-free={} argv-mem={} multi-mem={} rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} user={} \
          redir=-1 resp={} lib-name={} lib-ver={}\n",
         session.id,
         details.peer.addr_text(),
@@ -292,9 +295,11 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         (now - session.last_active_ms) / 1000,
         flags,
         session.db.0,
+        session.queued().map_or(-1, |commands| commands as i64),
         query,
         session.pending.capacity().saturating_sub(session.pending.len()),
         if query > 0 { query } else { 0 },
+        session.multi.as_ref().map_or(0, |multi| multi.memory()),
         unsent,
         unsent,
         session.memory() + unsent,

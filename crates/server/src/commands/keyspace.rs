@@ -1,38 +1,23 @@
 //! Commands over the keys of all shards: DBSIZE, FLUSHALL, FLUSHDB, KEYS, RANDOMKEY, SCAN, SWAPDB.
 
 use pinyon_base::DbIndex;
-use pinyon_base::number::parse_i64;
 use pinyon_engine::CommandError;
 use pinyon_engine::command::key::walk::{TypeFilter, Wanted, scan_options, walk_step};
 use pinyon_engine::command::server::help;
 
 use super::{Call, Result};
 use crate::core::{Core, Io};
+use crate::tx::whole::{Asked, Then, swapped, waits};
 
 /// Keys looked at in one slice of a long walk.
 const WALK_SLICE: usize = 512;
-/// Steps of freeing in one slice of FLUSHALL SYNC.
-const FREE_SLICE: usize = 1024;
 
 fn selected(core: &Core, call: &Call<'_>) -> DbIndex {
     core.sessions.get(call.conn).map_or(DbIndex(0), |session| session.db)
 }
 
-/// The cores whose keys are meant: all of them, and on a core's own port that one.
-fn shards_meant(core: &Core, call: &Call<'_>) -> Vec<u16> {
-    if core.is_on_core_port(call.conn) { vec![core.id.0] } else { (0..core.shards).collect() }
-}
-
 pub fn dbsize(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let db = selected(core, call);
-    let shards = shards_meant(core, call);
-    let ticket = core.promise(call.conn);
-    core.gather(
-        io,
-        &shards,
-        move |core, _| core.exec.shard.db_len(db),
-        move |core, io, sizes| core.fulfil(io, ticket, |out| out.int(sizes.iter().sum::<usize>() as i64)),
-    );
+    core.run_whole(io, call.conn, Asked::Size, call.args);
     Ok(())
 }
 
@@ -47,114 +32,28 @@ pub fn flushall(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 /// Empties one database or all. Freeing the memory goes on in slices; SYNC waits for it, ASYNC does not.
 fn flush(core: &mut Core, io: &mut Io, call: &Call<'_>, db: Option<DbIndex>) -> Result {
-    let wait = match call.args.len() {
-        1 => !core.config.lazyfree_lazy_user_flush,
-        2 if call.args.get(1).eq_ignore_ascii_case(b"SYNC") => true,
-        2 if call.args.get(1).eq_ignore_ascii_case(b"ASYNC") => false,
-        _ => return Err(CommandError::Syntax),
-    };
-    let shards = shards_meant(core, call);
-    let ticket = core.promise(call.conn);
-    let share = move || {
-        let mut emptied = false;
-        move |core: &mut Core, _: &mut Io| {
-            if !emptied {
-                emptied = true;
-                core.exec.stats.dirty += core.empty(db) as u64;
-            }
-            let more = core.exec.shard.background_slice(FREE_SLICE);
-            (!more || !wait).then_some(())
-        }
-    };
-    core.gather_slices_on(io, &shards, share, move |core, io, _: Vec<()>| core.fulfil(io, ticket, |out| out.ok()));
+    let then = if waits(core, call.args)? { Then::Free } else { Then::Reply };
+    core.run_whole_then(io, call.conn, Asked::Flush(db), call.args, then);
     Ok(())
-}
-
-impl Core {
-    /// Detaches all keys of a database, or of all; gives how many there were.
-    fn empty(&mut self, db: Option<DbIndex>) -> usize {
-        let shard = &mut self.exec.shard;
-        match db {
-            Some(db) => {
-                let keys = shard.db_len(db);
-                shard.flush_db(db, false);
-                keys
-            }
-            None => {
-                let keys = (0..self.settings.databases).map(|db| shard.db_len(DbIndex(db))).sum();
-                shard.flush_all(false);
-                keys
-            }
-        }
-    }
 }
 
 pub fn swapdb(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     if core.is_on_core_port(call.conn) {
         return Err(CommandError::text("ERR SWAPDB is not allowed in cluster mode"));
     }
-    let index = |at: usize, text: &'static str| {
-        let number = parse_i64(call.args.get(at)).ok_or(CommandError::text(text))?;
-        i32::try_from(number).map_err(|_| CommandError::text(text))
-    };
-    let first = index(1, "ERR invalid first DB index")?;
-    let second = index(2, "ERR invalid second DB index")?;
-    let in_range = |db: i32| u16::try_from(db).ok().filter(|&db| db < core.settings.databases).map(DbIndex);
-    let first = in_range(first).ok_or(CommandError::DbOutOfRange)?;
-    let second = in_range(second).ok_or(CommandError::DbOutOfRange)?;
-    let ticket = core.promise(call.conn);
-    core.exec.stats.dirty += 1;
-    core.gather_all(
-        io,
-        move |core, _| core.exec.shard.swap_db(first, second),
-        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
-    );
+    let (first, second) = swapped(core, call.args)?;
+    core.run_whole(io, call.conn, Asked::Swap(first, second), call.args);
     Ok(())
 }
 
 pub fn keys(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let db = selected(core, call);
-    let shards = shards_meant(core, call);
-    let ticket = core.promise(call.conn);
     let pattern = call.args.get(1).to_vec();
-    let share = move || {
-        let pattern = pattern.clone();
-        let mut cursor = 0;
-        let mut found = Vec::new();
-        move |core: &mut Core, _: &mut Io| {
-            let wanted = Wanted::matching(&pattern);
-            cursor =
-                walk_step(&mut core.exec.shard, db, cursor, WALK_SLICE, &wanted, &mut |key| found.push(key.to_vec()));
-            (cursor == 0).then(|| std::mem::take(&mut found))
-        }
-    };
-    core.gather_slices_on(io, &shards, share, move |core, io, shares: Vec<Vec<Vec<u8>>>| {
-        core.fulfil(io, ticket, |out| {
-            out.array(shares.iter().map(Vec::len).sum());
-            shares.iter().flatten().for_each(|key| out.bulk(key));
-        });
-    });
+    core.run_whole(io, call.conn, Asked::Keys(pattern), call.args);
     Ok(())
 }
 
 pub fn randomkey(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let db = selected(core, call);
-    let shards = shards_meant(core, call);
-    let ticket = core.promise(call.conn);
-    let draw = move |core: &mut Core, _: &mut Io| (core.exec.shard.random_key(db), core.exec.shard.db_len(db));
-    core.gather(io, &shards, draw, move |core, io, draws| {
-        let total: usize = draws.iter().filter(|(key, _)| key.is_some()).map(|(_, keys)| (*keys).max(1)).sum();
-        let mut left = core.random_below(total);
-        let chosen = draws.iter().filter(|(key, _)| key.is_some()).find(|(_, keys)| {
-            let hit = left < (*keys).max(1);
-            left = left.saturating_sub((*keys).max(1));
-            hit
-        });
-        core.fulfil(io, ticket, |out| match chosen {
-            Some((Some(key), _)) => out.bulk(key),
-            _ => out.null(),
-        });
-    });
+    core.run_whole(io, call.conn, Asked::Random, call.args);
     Ok(())
 }
 

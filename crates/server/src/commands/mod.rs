@@ -14,6 +14,7 @@ mod monitor;
 mod process;
 mod session;
 mod slowlog;
+pub(crate) mod transaction;
 
 use pinyon_engine::CommandError;
 use pinyon_engine::command::registry::CommandId;
@@ -117,6 +118,11 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::MemoryMallocStats => memory::malloc_stats(core, io, call),
         S::MemoryPurge => memory::purge(core, io, call),
         S::MemoryStats => memory::stats(core, io, call),
+        S::Discard => transaction::discard(core, io, call),
+        S::Exec => transaction::exec(core, io, call),
+        S::Multi => transaction::multi(core, io, call),
+        S::Unwatch => transaction::unwatch(core, io, call),
+        S::Watch => transaction::watch(core, io, call),
         S::ObjectHelp => keyspace::object_help(core, io, call),
     }
 }

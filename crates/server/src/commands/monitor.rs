@@ -1,11 +1,16 @@
 //! MONITOR: shows every command of every core to the connection, until RESET or QUIT.
 
+use pinyon_engine::CommandError;
+
 use super::{Call, Result};
 use crate::core::{Core, Io};
 use crate::session::SessionFlags;
 
 pub fn monitor(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let conn = call.conn;
+    if core.tx.capture.is_some() {
+        return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+    }
     let ticket = core.promise(conn);
     let (home, count) = (core.id, core.monitors.own_len() + 1);
     core.gather_all(

@@ -55,6 +55,7 @@ pub fn select(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 
 pub fn reset(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let authenticated = core.settings.password.is_none();
+    core.discard(io, call.conn);
     let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
     let monitored = session.flags.contains(SessionFlags::MONITOR);
     session.reset(authenticated);

@@ -245,6 +245,21 @@ choice_field!(Loglevel, LOGLEVELS, [
     "nothing" => Loglevel::Nothing,
 ]);
 
+/// The order of a connection's commands on different shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PipelineOrder {
+    /// They may overlap.
+    #[default]
+    Relaxed,
+    /// One after the other.
+    Strict,
+}
+
+choice_field!(PipelineOrder, PIPELINE_ORDERS, [
+    "relaxed" => PipelineOrder::Relaxed,
+    "strict" => PipelineOrder::Strict,
+]);
+
 /// Whether a supervisor is told about starts and stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Supervised {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use pinyon_engine::keyspace::EvictionPolicy;
 
 use directive::Directive;
-pub use field::{Allow, BytesOrPercent, EndpointType, Loglevel, Supervised};
+pub use field::{Allow, BytesOrPercent, EndpointType, Loglevel, PipelineOrder, Supervised};
 pub use lists::{BindAddress, OutputLimit, OutputLimits};
 pub use live::{config_get, config_set, set_failed};
 pub use load::{Loaded, Options, load};
@@ -110,6 +110,8 @@ config! {
     lazyfree_lazy_user_flush: bool = false,
     /// 1 to 500, whatever was given.
     hz: u32 = 0,
+
+    pipeline_order: PipelineOrder = PipelineOrder::Relaxed,
 
     client_output_buffer_limit: OutputLimits = OutputLimits::default(),
     client_query_buffer_limit: u64 = 0,

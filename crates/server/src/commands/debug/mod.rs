@@ -16,7 +16,7 @@ use super::session::is_local;
 use super::{Call, Result};
 use crate::core::{Core, Io};
 use crate::gather::Ticket;
-use crate::multi::whole::Kept;
+use crate::kept::Kept;
 
 /// Keys made, or passed over, and bytes written in one slice of DEBUG POPULATE.
 const POPULATE_SLICE: u64 = 256;

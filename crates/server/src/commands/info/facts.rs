@@ -73,6 +73,9 @@ pub struct ClientsPart {
     pub count: u64,
     /// Memory of all of them, unsent output included.
     pub bytes: u64,
+    /// Those that watch keys, and the keys that they watch.
+    pub watching: u64,
+    pub watched_keys: u64,
     /// The largest that any of them has waiting.
     pub input_bytes_max: u64,
     pub output_bytes_max: u64,
@@ -269,6 +272,10 @@ impl Core {
         for session in self.sessions.iter() {
             let unsent = io.unsent(session.conn) as u64;
             clients.count += 1;
+            if let Some(watching) = &session.watching {
+                clients.watching += 1;
+                clients.watched_keys += watching.len() as u64;
+            }
             clients.bytes += session.memory() as u64 + unsent;
             clients.input_bytes_max = clients.input_bytes_max.max(session.pending_len() as u64);
             clients.output_bytes_max = clients.output_bytes_max.max(unsent);

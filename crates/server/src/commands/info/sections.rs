@@ -56,6 +56,8 @@ pub(super) fn clients(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("blocked_clients", 0);
     text.line("tracking_clients", 0);
     text.line("clients_in_timeout_table", 0);
+    text.line("watching_clients", facts.sum(|part| part.clients.watching));
+    text.line("total_watched_keys", facts.sum(|part| part.clients.watched_keys));
 }
 
 pub(super) fn memory(text: &mut Text, core: &Core, facts: &Facts) {

@@ -3,7 +3,7 @@
 use super::{INT, Section};
 use crate::config::directive::Home::Kept;
 use crate::config::directive::{Directive, Lacking, Refusal};
-use crate::config::field::{LOGLEVELS, SUPERVISED, field};
+use crate::config::field::{LOGLEVELS, PIPELINE_ORDERS, SUPERVISED, field};
 use crate::config::lists::{OOM_SCORES, SHUTDOWN, check_dir, check_title_template};
 use crate::config::value::Kind;
 
@@ -34,6 +34,18 @@ const ROWS: &[Directive] = &[
     )
     .own()
     .at_start(),
+    Directive::new(
+        "pipeline-order",
+        Kind::Choice(PIPELINE_ORDERS),
+        "relaxed",
+        field!(pipeline_order),
+        "The order of commands that one connection sends without waiting for replies. Replies always come in the order \
+         sent, commands on one shard run in the order sent, and one that has its reply is seen by all that begin later. \
+         With relaxed, commands on different shards may overlap: of SET a 1, SET b 1 in one pipeline, another client may \
+         see b before a. With strict they run one after the other as in Redis, at the price of one round between cores \
+         for every switch of shard. MULTI and commands over several keys are one moment either way.",
+    )
+    .own(),
     Directive::new(
         "databases",
         Kind::Int(1, 65535),

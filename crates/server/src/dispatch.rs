@@ -102,8 +102,10 @@ impl Core {
                     }
                     Stop::Inline { consumed, args } => {
                         session.turn_commands += 1;
+                        if self.run_inline(io, conn, &args).is_some() {
+                            return (end, Progress::Stopped);
+                        }
                         at = end + consumed;
-                        self.run_inline(io, conn, &args);
                         continue;
                     }
                     Stop::Error(error) => {
@@ -313,10 +315,14 @@ impl Core {
         if self.exec.maxmemory != 0 && !self.exec.has_room(args.bytes.len() as u64) {
             return self.refuse(io, conn, Some(id), &CommandError::OutOfMemory);
         }
-        let Some(mut multi) = self.sessions.get_mut(conn).and_then(|session| session.multi.take()) else { return };
-        self.queue(&mut multi, id, row, args);
-        if let Some(session) = self.sessions.get_mut(conn) {
-            session.multi = Some(multi);
+        // What will not run need not be kept.
+        let hopeless = SessionFlags::ABORTED | SessionFlags::DIRTY;
+        let queue = self.sessions.get_mut(conn).filter(|session| !session.flags.intersects(hopeless));
+        if let Some(mut multi) = queue.and_then(|session| session.multi.take()) {
+            self.queue(&mut multi, id, row, args);
+            if let Some(session) = self.sessions.get_mut(conn) {
+                session.multi = Some(multi);
+            }
         }
         self.reply(io, conn, |out| out.simple("QUEUED"));
     }
@@ -538,8 +544,9 @@ impl Core {
         }
     }
 
+    /// Runs a command sent as a line. Some: it must be run again later.
     #[cold]
-    fn run_inline(&mut self, io: &mut Io, conn: ConnId, args: &[Vec<u8>]) {
+    fn run_inline(&mut self, io: &mut Io, conn: ConnId, args: &[Vec<u8>]) -> Option<usize> {
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
         for arg in args {
@@ -548,7 +555,7 @@ impl Core {
         }
         let mut parsed = [Parsed::new(0, bytes.len(), 0, spans.len())];
         self.look_up(conn, &bytes, &mut parsed, &spans);
-        self.run_parsed(io, conn, &bytes, &parsed, &spans);
+        self.run_parsed(io, conn, &bytes, &parsed, &spans)
     }
 
     #[cold]

@@ -11,8 +11,7 @@
 //! [yield](Event::Yield): it gives the grant back unless it has begun its steps, and one that has begun waits for nobody.
 //! A command on one shard alone takes no number: it runs unless what it touches [is held](Queue::blocks).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::intents::{Access, Intents};
 
@@ -30,7 +29,7 @@ pub enum Event<H> {
 pub struct Queue<H> {
     entries: BTreeMap<u64, Entry<H>>,
     /// Who names a key, by number.
-    keys: HashMap<u64, Vec<Claim>, BuildHasherDefault<AsItIs>>,
+    keys: BTreeMap<u64, Vec<Claim>>,
     /// Those that name all keys, by number.
     wholes: Vec<Claim>,
     granted: usize,
@@ -55,27 +54,11 @@ struct Claim {
     granted: bool,
 }
 
-/// Hashes of keys are hashes already.
-#[derive(Default)]
-pub(super) struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, _bytes: &[u8]) {
-        unreachable!("only u64 are hashed");
-    }
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 impl<H> Default for Queue<H> {
     fn default() -> Queue<H> {
         Queue {
             entries: BTreeMap::new(),
-            keys: HashMap::default(),
+            keys: BTreeMap::new(),
             wholes: Vec::new(),
             granted: 0,
             candidates: BTreeSet::new(),

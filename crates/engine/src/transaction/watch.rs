@@ -5,12 +5,9 @@
 //! the news. A key whose deadline had passed is removed when WATCH looks at it, so that what goes on to be absent has not
 //! changed. While nobody watches, a change costs one comparison.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use std::collections::BTreeMap;
 
 use pinyon_base::DbIndex;
-
-use super::queue::AsItIs;
 
 /// Who watches: one client, between two UNWATCHes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +24,8 @@ pub struct WatcherId {
 /// One shard's watched keys.
 #[derive(Debug, Default)]
 pub struct Watches {
-    keys: HashMap<u64, Vec<Watched>, BuildHasherDefault<AsItIs>>,
-    watchers: HashMap<u64, Watcher, BuildHasherDefault<AsItIs>>,
+    keys: BTreeMap<u64, Vec<Watched>>,
+    watchers: BTreeMap<u64, Watcher>,
     news: Vec<WatcherId>,
 }
 
@@ -102,8 +99,6 @@ impl Watches {
                 found.push((hash, watched.key.clone()));
             }
         }
-        // The order of a map is nobody's business.
-        found.sort_unstable();
         found
     }
 

@@ -16,6 +16,7 @@ mod migration;
 mod observers;
 mod pipelines;
 mod process;
+mod transactions;
 
 use std::time::{Duration, Instant};
 

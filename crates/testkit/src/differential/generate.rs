@@ -59,6 +59,8 @@ pub(super) struct Generator {
     era: Era,
     choices: Vec<Choice>,
     weights: usize,
+    /// The connections that have begun a MULTI.
+    queueing: Vec<bool>,
 }
 
 /// Some calls for one connection, to be sent together.
@@ -78,20 +80,34 @@ impl Generator {
             }
         }
         let weights = choices.iter().map(|choice| choice.weight).sum();
-        Generator { random: Random::new(seed), era, choices, weights }
+        Generator { random: Random::new(seed), era, choices, weights, queueing: Vec::new() }
     }
 
     /// The next calls: mostly one, else a pipeline for one connection. Only commands with keys are pipelined: with others,
-    /// pipelines over several shards may overlap.
+    /// pipelines over several shards may overlap. What is queued by a MULTI must be compared byte by byte, for so is the
+    /// reply of EXEC, and no MULTI goes on for long.
     pub fn step(&mut self, connections: usize) -> Step {
+        self.queueing.resize(connections, false);
         let connection = self.random.below(connections);
-        let calls = if self.random.one_in(8) {
-            let length = 2 + self.random.below(15);
-            (0..length).map(|_| self.call(|choice| choice.has_keys)).collect()
-        } else {
-            vec![self.call(|_| true)]
-        };
+        let length = if self.random.one_in(8) { 2 + self.random.below(15) } else { 1 };
+        let mut calls = Vec::new();
+        for _ in 0..length {
+            let call = match self.queueing[connection] {
+                true if self.random.one_in(6) => self.end_of_multi(),
+                true => self.call(|choice| how(&choice.words.join("|"), 9) == How::Exact),
+                false if length > 1 => self.call(|choice| choice.has_keys),
+                false => self.call(|_| true),
+            };
+            self.queueing[connection] = is_queueing(self.queueing[connection], &call);
+            calls.push(call);
+        }
         Step { connection, calls }
+    }
+
+    /// EXEC, or sometimes what ends a MULTI without it.
+    fn end_of_multi(&mut self) -> Vec<Vec<u8>> {
+        let word = self.random.pick(&["exec", "exec", "exec", "exec", "exec", "discard"]);
+        vec![self.any_case(word)]
     }
 
     fn call(&mut self, wanted: impl Fn(&Choice) -> bool) -> Vec<Vec<u8>> {
@@ -285,8 +301,10 @@ fn choice(words: Vec<&'static str>, row: &'static Command, era: Era) -> Option<C
         _ if how(&name, 1) == How::NotSent => 0,
         (Era::Redis70, _) if newer => 0,
         (Era::Valkey9, "set" | "get" | "exists" | "del" | "ttl" | "pexpiretime" | "select") => 60,
+        (Era::Valkey9, "multi" | "watch") => 10,
         (Era::Valkey9, _) if !newer => 0,
         (Era::Valkey9, _) => 60,
+        (_, "multi") => 25,
         (_, "flushall" | "flushdb" | "swapdb") => 1,
         (_, "quit" | "reset" | "config|resetstat") => 1,
         (_, "select" | "hello" | "command|getkeys" | "command|getkeysandflags") => 12,
@@ -309,6 +327,16 @@ fn collect_tokens(arg: &Arg, era: Era, tokens: &mut Vec<&'static str>) {
         for inner in arg.args {
             collect_tokens(inner, era, tokens);
         }
+    }
+}
+
+/// Whether a connection queues commands after this one.
+fn is_queueing(before: bool, args: &[Vec<u8>]) -> bool {
+    match full_name(args).as_str() {
+        "multi" => before || args.len() == 1,
+        "discard" | "reset" => before && args.len() > 1,
+        "exec" | "quit" => false,
+        _ => before,
     }
 }
 
@@ -381,6 +409,22 @@ mod tests {
         for name in ["msetex", "delifeq", "set"] {
             assert!(called.contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn every_multi_comes_to_its_end() {
+        let mut generator = Generator::new(3, Era::Redis70);
+        let (mut open, mut longest, mut ended) = ([0; 4], 0, 0);
+        for _ in 0..20_000 {
+            let step = generator.step(open.len());
+            for call in &step.calls {
+                let queueing = is_queueing(open[step.connection] > 0, call);
+                ended += usize::from(open[step.connection] > 1 && !queueing);
+                open[step.connection] = if queueing { open[step.connection] + 1 } else { 0 };
+                longest = longest.max(open[step.connection]);
+            }
+        }
+        assert!(ended > 500 && longest < 150, "{ended} ended, the longest after {longest}");
     }
 
     #[test]

@@ -341,7 +341,7 @@ impl App for Core {
             }
             Mail::Tx(mail) => self.on_transaction_mail(io, *mail),
             Mail::Unit(unit) => self.take_unit(io, from, unit),
-            Mail::UnitDone(unit) => self.unit_done(io, unit),
+            Mail::UnitDone(unit) => self.unit_done(io, *unit),
             Mail::Late(late) => self.take_late(io, *late),
             Mail::Unwatch { client } => self.exec.shard.watches().unwatch(client),
             Mail::Changed(watcher) => self.note_changed(watcher),

@@ -194,7 +194,8 @@ impl Core {
 impl Session {
     /// Whether nothing keeps it on its core but replies that are to come.
     fn may_move(&self) -> bool {
-        MOVABLE.contains(self.flags)
+        // The shards would tell the core that it watched from.
+        MOVABLE.contains(self.flags) && self.watching.is_none()
     }
 }
 

@@ -196,7 +196,7 @@ impl Core {
             }
         }
         if from == self.id {
-            self.unit_done(io, unit);
+            self.unit_done(io, *unit);
         } else {
             io.mail(from, Mail::UnitDone(unit));
         }
@@ -213,10 +213,10 @@ impl Core {
     }
 
     /// A unit is back.
-    pub(crate) fn unit_done(&mut self, io: &mut Io, unit: Box<Unit>) {
+    pub(crate) fn unit_done(&mut self, io: &mut Io, unit: Unit) {
         self.expecting -= 1;
         self.exec.see(unit.now);
-        let Unit { ticket, mut batch, watcher, what, .. } = *unit;
+        let Unit { ticket, mut batch, watcher, what, .. } = unit;
         match what {
             What::Watch => self.watched(io, ticket, watcher),
             What::Exec { multi, changed: true } => {

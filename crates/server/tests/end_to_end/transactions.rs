@@ -300,7 +300,6 @@ fn clients_show_what_they_are_at() {
     assert!(line().contains(" flags=N ") && line().contains(" multi=-1 "), "{}", line());
     expect(&mut client, &[("WATCH a", "OK"), ("MULTI", "OK"), ("PING", QUEUED), ("PING", QUEUED)]);
     assert!(line().contains(" flags=x ") && line().contains(" multi=2 "), "{}", line());
-    drop(line);
     expect(&mut other, &[("SET a 1", "OK")]);
     let mut line = || short(&other.line(&format!("CLIENT LIST ID {id}")).expect("a reply"));
     eventually("its core knows", || line().contains(" flags=xd "));

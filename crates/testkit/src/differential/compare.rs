@@ -146,12 +146,7 @@ fn client_lines(a: &Value, b: &Value) -> Result<(), String> {
         let text = String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned();
         let field = |field: &str| {
             let (name, content) = field.split_once('=').unwrap_or((field, ""));
-            let content = match name {
-                // Nothing more is queued once a watched key has changed, which Pinyon's core learns a little later.
-                "multi" if content != "-1" => "some",
-                _ if SAME.contains(&name) => content,
-                _ => "",
-            };
+            let content = if SAME.contains(&name) { content } else { "" };
             (name.to_string(), content.to_string())
         };
         let mut lines: Vec<&str> = text.lines().collect();

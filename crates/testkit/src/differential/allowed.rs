@@ -12,6 +12,8 @@ pub(super) enum How {
     Swept,
     /// A key that exists on both sides, or none on both.
     Member,
+    /// Of the same kind, or of a key (the second argument) that is on neither side.
+    KindOfKey,
     /// The same number, or as many keys as KEYS then finds on both sides.
     Counted,
     /// Integers no farther apart than this; those below 0 mean something else and must be the same.
@@ -61,7 +63,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         How::Kind,
         "counts who shares an object; Pinyon shares none, and says of small integers what Redis mostly does",
     ),
-    ("memory|usage", How::Kind, "depends on the allocator and the layout of entries"),
+    (
+        "memory|usage",
+        How::KindOfKey,
+        "depends on the allocator and the layout of entries; and Redis tells it of a due key that is not found yet",
+    ),
     ("time", How::Shape, "is the time of the call"),
     ("client|id", How::Kind, "numbers count all connections of a server"),
     ("client|info", How::ClientLines, "numbers, addresses, times and memory are each server's own"),

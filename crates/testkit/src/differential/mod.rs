@@ -228,6 +228,11 @@ impl Differential {
                 }
                 Ok(Ok(()))
             }
+            How::KindOfKey if a.is_null() != b.is_null() => {
+                let there = |side: &mut Side| side.has_key(connection, &args[2]);
+                let (a, b) = (there(&mut self.oracle)?, there(&mut self.subject)?);
+                Ok(if a || b { Err("one of them does not find the key".to_string()) } else { Ok(()) })
+            }
             How::Counted if a != b => {
                 let (a, b) = (self.oracle.count_keys(connection)?, self.subject.count_keys(connection)?);
                 Ok(if a == b { Ok(()) } else { Err(format!("KEYS finds {a} on the oracle and {b} on the subject")) })

@@ -23,6 +23,9 @@ pub enum Effect {
     Deadline { key: u16 },
     /// The key at `key` is gone (GETDEL, an EXPIRE in the past, SET that found a deadline in the past).
     Deleted { key: u16 },
+    /// The handler has recorded what it changed by [`crate::keyspace::Keyspace::record`], in commands that replay to the same
+    /// state. `changes` counts as for `AsSent`.
+    Recorded { changes: u32 },
 }
 
 impl Effect {
@@ -30,7 +33,7 @@ impl Effect {
     pub fn changes(self) -> u64 {
         match self {
             Effect::None => 0,
-            Effect::AsSent { changes } => u64::from(changes),
+            Effect::AsSent { changes } | Effect::Recorded { changes } => u64::from(changes),
             Effect::Put { .. } | Effect::Deadline { .. } | Effect::Deleted { .. } => 1,
             Effect::PutMany { count, .. } => u64::from(count),
         }

@@ -9,6 +9,7 @@ mod cx;
 mod effect;
 mod error;
 pub mod keyspace;
+pub mod record;
 pub mod transaction;
 
 pub use cx::Cx;

@@ -63,7 +63,8 @@ impl<'a> Keyspace<'a> {
     /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
     #[inline]
     pub fn string_bytes_max(&self) -> u64 {
-        self.shard.config.string_bytes_max
+        // What was possible once must be possible again.
+        if self.shard.ledger.journal.is_replaying() { u64::MAX } else { self.shard.config.string_bytes_max }
     }
 
     /// Tells the hash of argument `i` where it is known already, so that [`Keyspace::key`] need not compute it again.
@@ -233,6 +234,12 @@ impl<'a> Keyspace<'a> {
         self.lookup(key).map(|found| memory_of(&found))
     }
 
+    /// Records a command, name first, that changes the same as what the handler has just done, for a log to replay; all its keys
+    /// are in one slot. The handler's effect is then [`crate::Effect::Recorded`].
+    pub fn record(&mut self, args: &[&[u8]]) {
+        self.shard.ledger.journal.command(self.db, args);
+    }
+
     /// The same moment in another database (MOVE, COPY DB).
     pub fn other_db(&mut self, db: DbIndex) -> Keyspace<'_> {
         Keyspace::new(self.shard, db, self.no_touch)
@@ -282,8 +289,9 @@ impl<'a> Keyspace<'a> {
             return;
         };
         let before = Armed::of(&found);
-        let is_due = before.deadline.is_some_and(|at| at <= *now);
+        let is_due = before.deadline.is_some_and(|at| at <= *now) && !ledger.journal.is_replaying();
         if is_due {
+            ledger.journal.gone(self.db, key.bytes);
             ledger.stats.expired += 1;
             ledger.stats.expired_on_access += 1;
         }
@@ -370,10 +378,14 @@ pub(super) fn lookup<'t>(
 ) -> Option<Found<'t>> {
     let found = tables[usize::from(db.0)].find(key)?;
     if found.is_due(now) {
+        if ledger.journal.is_replaying() {
+            return Some(found);
+        }
         if ledger.transactions.holds(key.hash) {
             // A transaction that holds it may run at an earlier moment.
             return None;
         }
+        ledger.journal.gone(db, key.bytes);
         ledger.stats.expired += 1;
         ledger.stats.expired_on_access += 1;
         ledger.removed(db, key.hash, found.remove(), false);

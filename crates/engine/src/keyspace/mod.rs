@@ -6,8 +6,8 @@
 //!
 //! From the outside in: `shard` and `keyspace` know time, policies and the wheel; `table` keeps one database's entries by
 //! key, with `scan` walking it; `directory` and `segment` are its two levels; `entry` is one key with its value, in a `block`
-//! from a `slab`, which has its memory from `region`. What is freed later goes through `graveyard`, and `housekeeping` does
-//! that and other deferred work in slices.
+//! from a `slab`, which has its memory from `region`. What changed is in the `journal` until a log takes it. What is freed
+//! later goes through `graveyard`, and `housekeeping` does that and other deferred work in slices.
 
 pub mod access;
 mod block;
@@ -17,6 +17,7 @@ pub mod evict;
 pub mod expiry;
 mod graveyard;
 mod housekeeping;
+mod journal;
 #[allow(clippy::module_inception)]
 mod keyspace;
 mod region;
@@ -32,6 +33,7 @@ mod value;
 
 pub use block::INLINE_VALUE_MAX;
 pub use evict::EvictionPolicy;
+pub use journal::Journal;
 pub use keyspace::Keyspace;
 pub use shard::{Evicted, Shard, ShardConfig};
 pub use stats::{ShardStats, TableStats};

@@ -8,6 +8,7 @@ use super::evict::{EvictionPool, Sample};
 use super::expiry::{Due, ExpiryWheel, Fired};
 use super::graveyard::Graveyard;
 use super::housekeeping::Housekeeping;
+use super::journal::Journal;
 use super::keyspace::memory_of;
 use super::table::{KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
@@ -93,6 +94,7 @@ impl Touch {
 pub(super) struct Ledger {
     pub(super) stats: ShardStats,
     pub(super) graveyard: Graveyard,
+    pub(super) journal: Journal,
     pub(super) watches: Watches,
     pub(super) transactions: Queue<TransactionId>,
 }
@@ -348,6 +350,7 @@ impl Shard {
         let now = self.now;
         if let Some(found) = self.tables[usize::from(db.0)].find(key).filter(|found| found.is_due(now)) {
             self.ledger.stats.expired += 1;
+            self.ledger.journal.gone(db, key.bytes);
             self.ledger.removed(db, key.hash, found.remove(), false);
         }
     }
@@ -478,6 +481,7 @@ impl Shard {
     fn evict(&mut self, db: DbIndex, key: Key<'_>, on_evicted: &mut dyn FnMut(DbIndex, &[u8])) -> usize {
         let found = self.tables[usize::from(db.0)].find(key).expect("the caller has seen it");
         let bytes = memory_of(&found);
+        self.ledger.journal.gone(db, key.bytes);
         self.ledger.removed(db, key.hash, found.remove(), false);
         self.ledger.stats.evicted += 1;
         on_evicted(db, key.bytes);
@@ -502,6 +506,7 @@ impl Due for Expirer<'_> {
             Some(at) if at <= self.now && self.ledger.transactions.holds(hash) => Fired::RearmAt(self.now),
             Some(at) if at <= self.now => {
                 (self.on_expired)(db, found.entry().key());
+                self.ledger.journal.gone(db, found.entry().key());
                 self.ledger.stats.expired += 1;
                 self.ledger.removed(db, hash, found.remove(), false);
                 Fired::Done

@@ -27,6 +27,8 @@ pub struct RuntimeConfig {
     pub signals: bool,
     /// How a sleeping core is woken.
     pub wake: WakeBy,
+    /// Whether each core gets a storage executor ([`crate::storage`]) beside its loop.
+    pub storage: bool,
 }
 
 /// How a sleeping core is woken.
@@ -53,6 +55,7 @@ impl RuntimeConfig {
             mail_capacity: 1024,
             signals: true,
             wake: WakeBy::Ring,
+            storage: false,
         }
     }
 }
@@ -87,6 +90,9 @@ pub enum RuntimeError {
     /// A core's thread could not be pinned.
     #[error("core {core}: cannot pin its thread to cpu {cpu}: {source}")]
     Pin { core: u16, cpu: usize, source: io::Error },
+    /// A core's storage executor could not be started.
+    #[error("core {core}: cannot start its storage executor: {source}")]
+    Storage { core: u16, source: io::Error },
     /// Taking over SIGTERM and SIGINT failed.
     #[error("cannot take over signals: {0}")]
     Signals(io::Error),

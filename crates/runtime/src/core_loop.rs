@@ -77,6 +77,7 @@ impl<A: App> CoreLoop<A> {
         self.io.acceptor.arm(&mut self.io.ring);
         self.arm_signals();
         self.arm_event_fd();
+        self.arm_storage();
         let mut rest = self.end_turn();
         loop {
             match rest {
@@ -97,7 +98,7 @@ impl<A: App> CoreLoop<A> {
         self.io.read_clock();
         self.io.settle_sends();
         self.deliver_kept();
-        self.deliver();
+        self.deliver()?;
         self.open_adopted();
         self.take_mail();
         self.bury_doomed();
@@ -115,6 +116,9 @@ impl<A: App> CoreLoop<A> {
         io.buffers.publish();
         io.arm_receives();
         io.post_mail();
+        if let Some(storage) = &mut io.storage {
+            storage.flush();
+        }
         let more = io.queue_sends();
         let unfinished =
             more || !io.doomed.is_empty() || !io.resumed.is_empty() || !io.adopted.is_empty() || io.post.own_len() > 0;
@@ -191,7 +195,7 @@ impl<A: App> CoreLoop<A> {
         }
     }
 
-    fn deliver(&mut self) {
+    fn deliver(&mut self) -> io::Result<()> {
         let mut events = mem::take(&mut self.events);
         for event in &events {
             let Some(tag) = Tag::unpack(event.user_data()) else { continue };
@@ -205,10 +209,12 @@ impl<A: App> CoreLoop<A> {
                     self.arm_event_fd();
                 }
                 Op::Signal => self.deliver_signals(),
+                Op::Storage => self.take_answers()?,
             }
         }
         events.clear();
         self.events = events;
+        Ok(())
     }
 
     #[inline]
@@ -378,6 +384,27 @@ impl<A: App> CoreLoop<A> {
             // SAFETY: the entry points to nothing.
             unsafe { self.io.ring.push(&entry.user_data(Tag::new(Op::EventFd, 0, 0).pack())) };
         }
+    }
+
+    fn arm_storage(&mut self) {
+        if let Some(storage) = &self.io.storage {
+            let entry = opcode::PollAdd::new(Fd(storage.event_fd()), libc::POLLIN as u32).build();
+            // SAFETY: the entry points to nothing.
+            unsafe { self.io.ring.push(&entry.user_data(Tag::new(Op::Storage, 0, 0).pack())) };
+        }
+    }
+
+    /// Answers of the storage executor become mail of this core to itself, which this turn still delivers.
+    ///
+    /// # Errors
+    /// The executor is gone.
+    fn take_answers(&mut self) -> io::Result<()> {
+        let Io { storage, post, core, .. } = &mut self.io;
+        if let Some(storage) = storage {
+            storage.take(|mail| post.send(*core, mail, |_| ()))?;
+        }
+        self.arm_storage();
+        Ok(())
     }
 
     /// A message to another ring could not be posted: for want of memory (again then), or because

@@ -17,6 +17,7 @@ use crate::listen::{ListenError, TcpListen, listen_tcp};
 use crate::mesh::{Docked, Post};
 use crate::ring::{Op, Ring, Tag};
 use crate::send::{Sending, give_back};
+use crate::storage::{Answer, Files, Storage};
 use crate::wake::Waker;
 
 /// Counters of one core since its start (or since [`Io::reset_stats`]).
@@ -69,6 +70,7 @@ pub struct Io<M> {
     pub(crate) pool: OutputPool,
     pub(crate) sending: Sending,
     pub(crate) acceptor: Acceptor,
+    pub(crate) storage: Option<Storage<M>>,
     pub(crate) post: Post<M>,
     pub(crate) waker: Waker,
     pub(crate) stats: IoStats,
@@ -204,6 +206,21 @@ impl<M: Send + 'static> Io<M> {
         if let Some(peer) = sleeper {
             waker.wake(ring, peer);
         }
+    }
+
+    /// Whether this core has a storage executor.
+    pub fn has_storage(&self) -> bool {
+        self.storage.is_some()
+    }
+
+    /// Has the storage executor run a job, in the order of these calls, from the end of this turn on. Its answer comes as
+    /// mail from this core.
+    ///
+    /// # Panics
+    /// The runtime was set up without storage executors.
+    pub fn store(&mut self, job: impl FnOnce(&Files) -> Answer<M> + Send + 'static) {
+        let storage = self.storage.as_mut().expect("a storage executor");
+        storage.submit(Box::new(job));
     }
 
     /// Takes over a connected stream socket; `on_open` follows in the next turn at the latest.

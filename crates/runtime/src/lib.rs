@@ -28,6 +28,7 @@ mod ring;
 mod run;
 mod send;
 pub mod signal;
+pub mod storage;
 mod wake;
 
 pub use app::{App, ConnId, CoreId, Leave, Next, PeerInfo, PeerKind};

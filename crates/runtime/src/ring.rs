@@ -52,6 +52,8 @@ pub(crate) enum Op {
     EventFd = 8,
     /// The signalfd was read.
     Signal = 9,
+    /// The storage executor has answered jobs.
+    Storage = 10,
 }
 
 /// The decoded `user_data` of a completion.
@@ -87,6 +89,7 @@ impl Tag {
             7 => Op::WakeFailed,
             8 => Op::EventFd,
             9 => Op::Signal,
+            10 => Op::Storage,
             _ => return None,
         };
         Some(Tag::new(op, word as u32, (word >> 32) as u32))
@@ -386,6 +389,7 @@ mod tests {
             Op::WakeFailed,
             Op::EventFd,
             Op::Signal,
+            Op::Storage,
         ] {
             let tag = Tag::new(op, 0xdead_beef, 0x00ab_cdef);
             assert_eq!(Tag::unpack(tag.pack()), Some(tag));

@@ -29,6 +29,7 @@ use crate::pin::{allowed_cpus, pin_thread};
 use crate::ring::{Ring, Wait};
 use crate::send::Sending;
 use crate::signal::{self, SignalFd};
+use crate::storage::Storage;
 use crate::wake::Waker;
 
 /// What a core's thread is given.
@@ -180,6 +181,11 @@ fn set_up<M: Send + 'static>(
     ring.register_file_table(cfg.registered_files);
     let waker = Waker::new(cfg.wake, &ring, Arc::clone(mesh)).map_err(failed("an eventfd"))?;
     mesh.set_wake_fd(core, waker.address(&ring));
+    let storage = match cfg.storage {
+        true => Some(Storage::start(format!("storage-{core}"), cpu)),
+        false => None,
+    };
+    let storage = storage.transpose().map_err(|source| RuntimeError::Storage { core: core.0, source })?;
     Ok(Io {
         ring,
         buffers,
@@ -187,6 +193,7 @@ fn set_up<M: Send + 'static>(
         pool: OutputPool::default(),
         sending: Sending::default(),
         acceptor,
+        storage,
         post,
         waker,
         stats: IoStats::default(),

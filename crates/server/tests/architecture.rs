@@ -48,7 +48,7 @@ const CRATES: &[Crate] = &[
     Crate {
         folder: "runtime",
         inner: &["base", "resp"],
-        outer: &["io-uring", "libc", "mimalloc", "rtrb", "thiserror", "tracing"],
+        outer: &["glommio", "io-uring", "libc", "mimalloc", "rtrb", "thiserror", "tracing"],
         dev: &[],
     },
     Crate {

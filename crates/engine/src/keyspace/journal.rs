@@ -18,6 +18,8 @@ pub struct Journal {
     /// Records are being applied: nothing expires, nothing is appended.
     replaying: bool,
     operations: Vec<u8>,
+    /// Where the number of arguments is of the command begun last.
+    open: usize,
 }
 
 impl Journal {
@@ -56,11 +58,32 @@ impl Journal {
         }
     }
 
-    /// A command in canonical form, which a handler has made.
-    pub(super) fn command(&mut self, db: DbIndex, args: &[&[u8]]) {
+    /// Whether anything is appended at all: else what it needs is not worth preparing.
+    #[inline]
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// A command in canonical form.
+    pub(super) fn push(&mut self, db: DbIndex, args: &[&[u8]]) {
         if self.on {
             write::command(db, args.len(), &mut self.operations);
             args.iter().for_each(|arg| write::bytes(arg, &mut self.operations));
+        }
+    }
+
+    /// Begins a command whose arguments follow by [`Journal::add`], and nothing else before the last of them.
+    pub(super) fn begin(&mut self, db: DbIndex) {
+        if self.on {
+            self.open = write::open_command(db, &mut self.operations);
+        }
+    }
+
+    /// The next argument of the command that was begun.
+    pub(super) fn add(&mut self, arg: &[u8]) {
+        if self.on {
+            write::bytes(arg, &mut self.operations);
+            write::count_one_more(self.open, &mut self.operations);
         }
     }
 }

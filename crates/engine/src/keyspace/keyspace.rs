@@ -237,7 +237,23 @@ impl<'a> Keyspace<'a> {
     /// Records a command, name first, that changes the same as what the handler has just done, for a log to replay; all its keys
     /// are in one slot. The handler's effect is then [`crate::Effect::Recorded`].
     pub fn record(&mut self, args: &[&[u8]]) {
-        self.shard.ledger.journal.command(self.db, args);
+        self.shard.ledger.journal.push(self.db, args);
+    }
+
+    /// As [`Keyspace::record`], with the arguments of another list behind the first ones.
+    pub fn record_with<'x>(&mut self, head: &[&[u8]], rest: impl Iterator<Item = &'x [u8]>) {
+        let journal = &mut self.shard.ledger.journal;
+        if journal.is_on() {
+            journal.begin(self.db);
+            head.iter().for_each(|arg| journal.add(arg));
+            rest.for_each(|arg| journal.add(arg));
+        }
+    }
+
+    /// Whether recorded commands are kept at all: else what they need is not worth preparing.
+    #[inline]
+    pub fn is_recording(&self) -> bool {
+        self.shard.ledger.journal.is_on()
     }
 
     /// The same moment in another database (MOVE, COPY DB).

@@ -307,3 +307,27 @@ fn nothing_is_recorded_without_a_journal() {
     live.shard.expire_slice(Millis(live.now), 10, &mut |_, _| {});
     assert!(live.shard.journal().is_empty());
 }
+
+/// A command of more arguments than are counted in one byte.
+#[test]
+fn arguments_are_counted_as_they_come() {
+    let mut live = Live::new();
+    let key = |number: usize| format!("{{t}}{number}").into_bytes();
+    let keys: Vec<Vec<u8>> = (0..300).map(key).collect();
+    for key in &keys {
+        with_args(std::str::from_utf8(key).expect("text"), |args| {
+            let mut ks = live.shard.keyspace(DbIndex(0), true);
+            let key = ks.key_of(args.get(0));
+            ks.put(key, crate::keyspace::NewValue::Int(1), crate::keyspace::Ttl::Clear);
+        });
+    }
+    let mut copy = Live::new().shard;
+    let all = Slots::of(ShardId(0), 1);
+    let mut ks = live.shard.keyspace(DbIndex(0), true);
+    assert!(ks.is_recording());
+    let pairs: Vec<&[u8]> = keys.iter().flat_map(|key| [&key[..], b"1"]).collect();
+    ks.record_with(&[b"MSET"], pairs.into_iter());
+    let record = live.shard.journal().operations().to_vec();
+    Replayer::new(all, all).apply(&mut copy, &record).expect("it applies");
+    assert_eq!(contents(&mut live.shard), contents(&mut copy));
+}

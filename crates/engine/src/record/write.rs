@@ -64,3 +64,26 @@ pub(crate) fn command(db: DbIndex, count: usize, out: &mut Vec<u8>) {
     head(COMMAND, db, out);
     varint(count as u64, out);
 }
+
+/// Bytes of a number that is not known yet.
+const OPEN_BYTES: usize = 5;
+
+/// A command whose arguments are not counted yet; where their number is, for [`count_one_more`].
+pub(crate) fn open_command(db: DbIndex, out: &mut Vec<u8>) -> usize {
+    head(COMMAND, db, out);
+    let at = out.len();
+    out.extend_from_slice(&[0x80; OPEN_BYTES - 1]);
+    out.push(0);
+    at
+}
+
+/// One more argument has been appended to the command.
+pub(crate) fn count_one_more(at: usize, out: &mut [u8]) {
+    for byte in &mut out[at..at + OPEN_BYTES] {
+        let bits = (*byte & 0x7F) + 1;
+        *byte = *byte & 0x80 | bits & 0x7F;
+        if bits < 0x80 {
+            return;
+        }
+    }
+}

@@ -19,6 +19,7 @@
 
 mod coordinator;
 mod exec;
+mod planted;
 pub(crate) mod queued;
 mod set_if;
 mod shard;

@@ -9,6 +9,7 @@ use pinyon_engine::transaction::{Event, Intents, TransactionId, each_intent};
 use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
+use super::planted::{self, Bug};
 use super::unit::Unit;
 use super::{Body, Outcome, Part, TxMail};
 use crate::core::{Core, Io, Mail};
@@ -57,7 +58,9 @@ impl Core {
         let now = self.exec.clock(io.now_ms());
         let own = self.id.0;
         let result = match part {
-            Part::Batch(mut batch) if !self.exec.shard.transactions().blocks_any(&intents) => {
+            Part::Batch(mut batch)
+                if !self.exec.shard.transactions().blocks_any(&intents) || planted::has(Bug::TriesHeld) =>
+            {
                 self.run_held(io, CoreId(id.core), now, &mut batch);
                 Ok(Outcome::Batch(batch))
             }
@@ -141,7 +144,7 @@ impl Core {
     /// Whether a transaction holds a key of this command in its way.
     pub(crate) fn is_blocked(&self, id: pinyon_engine::command::CommandId, args: Args<'_>) -> bool {
         let transactions = self.exec.shard.transactions();
-        if !transactions.is_holding() {
+        if !transactions.is_holding() || planted::has(Bug::PassesHeld) {
             return false;
         }
         let mut blocked = false;

@@ -5,6 +5,7 @@ use pinyon_engine::transaction::WatcherId;
 use pinyon_resp::Args;
 use pinyon_runtime::{ConnId, CoreId};
 
+use super::planted::{self, Bug};
 use super::unit::{Unit, What};
 use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
@@ -152,8 +153,16 @@ impl Core {
         }
     }
 
+    /// Whether a key of this shard has changed since it is watched.
+    pub(super) fn has_changed(&mut self, watcher: WatcherId) -> bool {
+        !planted::has(Bug::ForgetsWatched) && self.exec.shard.has_changed(watcher)
+    }
+
     /// A key that a connection of this core watches has changed: its EXEC need not ask.
     pub(crate) fn note_changed(&mut self, watcher: WatcherId) {
+        if planted::has(Bug::ForgetsWatched) {
+            return;
+        }
         if let Some(session) = self.sessions.at(watcher.place)
             && session.id == watcher.client
             && session.watch_epoch == watcher.epoch

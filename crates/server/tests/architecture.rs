@@ -35,7 +35,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "engine",
-        inner: &["base", "resp"],
+        inner: &["base", "resp", "values"],
         outer: &["ahash", "bitflags", "thiserror"],
         dev: &["mimalloc", "proptest"],
     },

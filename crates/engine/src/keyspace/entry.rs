@@ -4,6 +4,9 @@
 //!  slot   │ address of the block, 48 bits │ 8 hash bits │ 8 flag bits │       what is in the block: [`super::block`]
 //! ```
 //!
+//! Blocks are aligned, so the lowest bit of the address is free: it is the version by which a snapshot tells what it has
+//! saved ([`super::snapshot`]).
+//!
 //! A slot owns its block but cannot free it alone: the slab that the block came from is needed. So a dropped slot leaks, and
 //! a slot is freed by [`Slot::free`].
 #![allow(unsafe_code)]
@@ -21,7 +24,8 @@ use super::slab::{BLOCK_UNIT, Slab};
 use super::value::{Body, ValueRef};
 
 const ADDRESS_BITS: u32 = 48;
-const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1 - VERSION;
+const VERSION: usize = 1;
 
 const _: () = assert!(usize::BITS == 64, "slots keep tags in the upper bits of an address");
 const _: () = assert!(size_of::<Slot>() == 8);
@@ -78,7 +82,18 @@ impl Slot {
     /// See [`Slot::is_armed`].
     pub(super) fn set_armed(&mut self, armed: bool) {
         let flags = if armed { self.flags() | ARMED } else { self.flags() & !ARMED };
-        *self = Slot::tagged(self.block(), self.hash8(), flags);
+        *self = self.retagged(self.block(), flags);
+    }
+
+    /// Of the table's two versions the one under which the entry was saved last, or made.
+    #[inline]
+    pub(super) fn version(&self) -> bool {
+        self.0.addr() & VERSION != 0
+    }
+
+    #[inline]
+    pub(super) fn set_version(&mut self, version: bool) {
+        self.0 = self.0.map_addr(|addr| addr & !VERSION | usize::from(version) * VERSION);
     }
 
     /// Whether the value is a [`Blob`].
@@ -165,7 +180,7 @@ impl Slot {
                 Content::Blob(_) => unreachable!("not simple"),
             }
         }
-        *self = Slot::tagged(block, self.hash8(), new_flags);
+        *self = self.retagged(block, new_flags);
         true
     }
 
@@ -216,7 +231,7 @@ impl Slot {
             return false;
         }
         let flags = self.flags() & !KIND | RAW;
-        *self = Slot::tagged(self.block(), self.hash8(), flags);
+        *self = self.retagged(self.block(), flags);
         // SAFETY: key and value stay where they are, the longer value still fits the block, its length takes as many bytes
         // as before, and `tail` is no part of the block, which is borrowed mutably.
         unsafe {
@@ -251,7 +266,7 @@ impl Slot {
             ptr::copy_nonoverlapping(self.block(), block, size);
             slab.free(self.block(), size);
         }
-        *self = Slot::tagged(block, self.hash8(), self.flags());
+        *self = self.retagged(block, self.flags());
     }
 
     /// Frees the block and returns the blob that the entry held. The slab must be the one that the entry was made with.
@@ -277,9 +292,16 @@ impl Slot {
         }
     }
 
+    /// The same slot with another block or other flags.
+    #[inline]
+    fn retagged(&self, block: *mut u8, flags: u8) -> Slot {
+        let version = self.0.addr() & VERSION;
+        Slot(Slot::tagged(block, self.hash8(), flags).0.map_addr(|addr| addr | version))
+    }
+
     #[inline]
     fn tagged(block: *mut u8, hash8: u8, flags: u8) -> Slot {
-        assert!(block.addr() & !ADDRESS == 0, "addresses have at most 48 bits");
+        assert!(block.addr() & !ADDRESS == 0, "addresses are even and have at most 48 bits");
         Slot(
             block.map_addr(|addr| addr | usize::from(hash8) << ADDRESS_BITS | usize::from(flags) << (ADDRESS_BITS + 8)),
         )
@@ -336,7 +358,7 @@ impl Slot {
                 slab.free(block, old.size);
             }
         }
-        *self = Slot::tagged(target, self.hash8(), new.flags);
+        *self = self.retagged(target, new.flags);
     }
 }
 

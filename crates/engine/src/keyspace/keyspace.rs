@@ -288,7 +288,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Stores a value with the access word given, or with that of an access now.
-    fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
+    pub(super) fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
         let Shard { tables, now, ledger, wheel, touch, .. } = &mut *self.shard;
         ledger.watches.changed(self.db, key.hash);
         let table = &mut tables[usize::from(self.db.0)];
@@ -457,7 +457,7 @@ fn arm(
 
 /// How a value is stored.
 #[inline]
-fn content_of<'v>(value: &'v NewValue<'_>) -> Content<'v> {
+pub(super) fn content_of<'v>(value: &'v NewValue<'_>) -> Content<'v> {
     let text_of = |text: &'v [u8]| {
         if text.len() > INLINE_VALUE_MAX { Content::Blob(Blob::new(text.to_vec())) } else { Content::Bytes(text) }
     };

@@ -20,11 +20,13 @@ mod housekeeping;
 mod journal;
 #[allow(clippy::module_inception)]
 mod keyspace;
+mod load;
 mod region;
 mod scan;
 mod segment;
 mod shard;
 mod slab;
+mod snapshot;
 mod stats;
 mod table;
 #[cfg(test)]
@@ -35,7 +37,9 @@ pub use block::INLINE_VALUE_MAX;
 pub use evict::EvictionPolicy;
 pub use journal::Journal;
 pub use keyspace::Keyspace;
+pub use load::Loader;
 pub use shard::{Evicted, Shard, ShardConfig};
+pub use snapshot::{Batch, Piece};
 pub use stats::{ShardStats, TableStats};
 pub use value::{KeyType, NewValue, OwnedValue, Ttl, ValueRef};
 

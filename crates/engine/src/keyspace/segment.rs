@@ -5,8 +5,7 @@
 //!  bucket  │ 7 fingerprints │ meta │ slot 0 │ … │ slot 6 │           64 bytes, one cache line
 //!            1 byte each, 0 = free    8 bytes each
 //!  meta    bits 0-3  reach: how many buckets after this one can hold entries whose home is here; 15 = all
-//!          bit  4    kept for the snapshot: the parity of the version under which the bucket was last saved
-//!          bits 5-7  free
+//!          bits 4-7  free
 //! ```
 //!
 //! Sixteen hash bits of every entry are at hand without touching its block: eight in the slot, and eight as the fingerprint.
@@ -322,6 +321,33 @@ impl Segment {
             .flat_map(move |step| self.buckets[(home + step) % buckets].entries())
             .filter(move |(_, hash, _)| hash.home(buckets) == home)
             .map(|(_, hash, slot)| (hash, slot))
+    }
+
+    /// Gives the entries of another version that version, after `visit` has seen them, until it says that it is enough.
+    /// True: there are none left.
+    pub(super) fn each_unsaved(&mut self, version: bool, visit: &mut dyn FnMut(&Slot) -> bool) -> bool {
+        const AHEAD: usize = 2;
+        let mut goes_on = true;
+        for at in 0..self.buckets.len() {
+            if let Some(ahead) = self.buckets.get(at + AHEAD) {
+                Lanes(ahead.used_lanes()).filter(|lane| ahead.slots[*lane].version() != version).for_each(|lane| {
+                    ahead.slots[lane].prefetch();
+                });
+            }
+            let bucket = &mut self.buckets[at];
+            for lane in Lanes(bucket.used_lanes()) {
+                let slot = &mut bucket.slots[lane];
+                if slot.version() == version {
+                    continue;
+                }
+                if !goes_on {
+                    return false;
+                }
+                goes_on = visit(slot);
+                slot.set_version(version);
+            }
+        }
+        true
     }
 
     /// All entries, to be changed in ways that keep key and deadline.

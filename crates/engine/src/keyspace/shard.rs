@@ -10,6 +10,7 @@ use super::graveyard::Graveyard;
 use super::housekeeping::Housekeeping;
 use super::journal::Journal;
 use super::keyspace::memory_of;
+use super::snapshot::Snapshot;
 use super::table::{KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
 use crate::transaction::{Queue, TransactionId, WatcherId, Watches};
@@ -117,6 +118,7 @@ pub struct Shard {
     pub(super) ledger: Ledger,
     pub(super) wheel: ExpiryWheel,
     pub(super) housekeeping: Housekeeping,
+    pub(super) snapshot: Option<Box<Snapshot>>,
     pub(super) touch: Touch,
     pub(super) config: ShardConfig,
     /// For building texts.
@@ -136,6 +138,7 @@ impl Shard {
             ledger: Ledger::default(),
             wheel: ExpiryWheel::new(now),
             housekeeping: Housekeeping::default(),
+            snapshot: None,
             touch: Touch { policy, rng: Rng::new(config.rng_seed), fresh: access::initial(now, &policy) },
             config,
             scratch: Vec::new(),
@@ -300,11 +303,7 @@ impl Shard {
         let old = std::mem::replace(table, renewed);
         self.wheel.clear_db(db);
         self.pool.clear();
-        if sync {
-            drop(old);
-        } else {
-            self.ledger.graveyard.bury_table(old);
-        }
+        self.discard_table(old, sync);
     }
 
     /// Removes all keys of all databases.

@@ -21,6 +21,7 @@ use super::directory::{Directory, Located};
 use super::entry::Slot;
 use super::segment::{BUCKET_COUNTS, Hash16, LANES, Place, SegmentPtr, buckets_for, len_max};
 use super::slab::Slab;
+use super::snapshot::Walk;
 use super::value::{Body, ValueRef};
 use super::{Key, TableStats};
 
@@ -49,6 +50,9 @@ impl KeyHasher {
 /// See the file's head.
 pub(super) struct Table {
     pub(super) directory: Directory,
+    /// Changes with each snapshot; entries with the other one are not yet saved, and then there is a walk.
+    version: bool,
+    pub(super) walk: Option<Box<Walk>>,
     slab: Slab,
     hasher: KeyHasher,
     len: usize,
@@ -67,6 +71,8 @@ impl Table {
     pub(super) fn new(hasher: KeyHasher) -> Table {
         Table {
             directory: Directory::new(),
+            version: false,
+            walk: None,
             slab: Slab::new(),
             hasher,
             len: 0,
@@ -79,7 +85,23 @@ impl Table {
 
     /// An empty table with the same hash.
     pub(super) fn renewed(&self) -> Table {
-        Table::new(self.hasher.clone())
+        let mut table = Table::new(self.hasher.clone());
+        table.version = self.version;
+        table
+    }
+
+    /// From now on all entries are unsaved.
+    pub(super) fn renew_version(&mut self) {
+        self.version = !self.version;
+    }
+
+    /// Has `visit` save the unsaved entries of the segment at `hash`, until it says that it is enough. Some: there are none
+    /// left in it, and there the next segment begins, if there is one.
+    pub(super) fn each_unsaved(&mut self, hash: u64, visit: &mut dyn FnMut(&Slot) -> bool) -> Option<Option<u64>> {
+        let Some(located) = self.directory.locate(hash) else { return Some(None) };
+        // SAFETY: the directory names live segments, and `self` is borrowed mutably.
+        let segment = unsafe { located.segment.as_mut() };
+        segment.each_unsaved(self.version, visit).then(|| located.next_hash(hash))
     }
 
     #[inline]
@@ -155,7 +177,8 @@ impl Table {
         access: AccessWord,
     ) -> Found<'_> {
         let bits = Hash16::of(key.hash);
-        let slot = Slot::new(&mut self.slab, bits.hash8(), key.bytes, content, deadline, access);
+        let mut slot = Slot::new(&mut self.slab, bits.hash8(), key.bytes, content, deadline, access);
+        slot.set_version(self.version);
         self.note_heavy(&slot, 1);
         let located = self.room_for(key.hash);
         // SAFETY: the directory names live segments, and `self` is borrowed mutably.
@@ -426,6 +449,23 @@ impl<'t> Found<'t> {
         unsafe { self.located.segment.as_mut() }.slot_mut(self.at)
     }
 
+    /// To be called before any change but that of the access word: a snapshot under way saves what it has not saved yet.
+    #[inline]
+    fn save_first(&mut self) {
+        if self.slot().version() != self.table.version {
+            self.save_now();
+        }
+    }
+
+    #[cold]
+    fn save_now(&mut self) {
+        let mut walk = self.table.walk.take();
+        walk.as_mut().expect("while entries are unsaved there is a walk").save_first(self.entry());
+        self.table.walk = walk;
+        let version = self.table.version;
+        self.slot_mut().set_version(version);
+    }
+
     /// The slot together with the slab that its block is from.
     fn slot_and_slab(&mut self) -> (&mut Slot, &mut Slab) {
         // SAFETY: as in `slot_mut`; the slab does not lead to the segment.
@@ -475,6 +515,7 @@ impl<'t> Found<'t> {
 
     /// Stores another value, deadline and access word. Not armed afterwards. Returns a blob that the entry held.
     pub(super) fn store(&mut self, content: Content<'_>, deadline: Option<Millis>, access: AccessWord) -> Option<Blob> {
+        self.save_first();
         let old = self.deadline();
         if self.slot_mut().store_in_place(&content, deadline, access) {
             self.note_deadline(old, deadline);
@@ -490,6 +531,7 @@ impl<'t> Found<'t> {
 
     /// Sets, changes or clears the deadline. Not armed afterwards.
     pub(super) fn set_deadline(&mut self, deadline: Option<Millis>) {
+        self.save_first();
         let old = self.deadline();
         self.note_heavy(-1);
         let (slot, slab) = self.slot_and_slab();
@@ -500,6 +542,7 @@ impl<'t> Found<'t> {
 
     /// Appends to a text inside the entry if its block has room for it.
     pub(super) fn append_in_place(&mut self, tail: &[u8]) -> bool {
+        self.save_first();
         self.slot_mut().append_in_place(tail)
     }
 
@@ -508,6 +551,7 @@ impl<'t> Found<'t> {
         if !self.slot().is_blob() {
             return None;
         }
+        self.save_first();
         self.note_heavy(-1);
         let result = self.slot_mut().blob_mut().map(change);
         self.note_heavy(1);
@@ -525,6 +569,7 @@ impl<'t> Found<'t> {
     }
 
     fn take_slot<R>(&mut self, take: impl FnOnce(Slot, &mut Slab) -> R) -> R {
+        self.save_first();
         let old = self.deadline();
         self.note_heavy(-1);
         self.note_deadline(old, None);

@@ -72,17 +72,44 @@ impl<'a> Reader<'a> {
         self.at
     }
 
-    /// The next operation with its database; `None` at the end.
-    pub(crate) fn op(&mut self) -> Result<Option<(DbIndex, Op<'a>)>, Damaged> {
-        if self.at == self.whole.len() {
-            return Ok(None);
-        }
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at == self.whole.len()
+    }
+
+    /// What has not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.whole[self.at..]
+    }
+
+    /// Passes over so many bytes, at most the rest.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.at = (self.at + bytes).min(self.whole.len());
+    }
+
+    /// Exactly so many bytes.
+    pub(crate) fn exactly<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
+        let bytes = *self.rest().first_chunk().ok_or(Damaged::Short)?;
+        self.at += N;
+        Ok(bytes)
+    }
+
+    /// A head: what is in its low bits, and the database.
+    pub(crate) fn head(&mut self) -> Result<(u8, DbIndex), Damaged> {
         let head = self.byte()?;
         let db = match head >> 4 {
             DB_FOLLOWS => self.db()?,
             db => DbIndex(u16::from(db)),
         };
-        let op = match head & 0x0F {
+        Ok((head & 0x0F, db))
+    }
+
+    /// The next operation with its database; `None` at the end.
+    pub(crate) fn op(&mut self) -> Result<Option<(DbIndex, Op<'a>)>, Damaged> {
+        if self.is_at_end() {
+            return Ok(None);
+        }
+        let (op, db) = self.head()?;
+        let op = match op {
             DELETE => Op::Delete { key: self.bytes()? },
             TEXT => Op::Text { key: self.bytes()?, deadline: self.deadline()?, text: self.bytes()? },
             DEADLINE => Op::Deadline { key: self.bytes()?, deadline: self.deadline()? },

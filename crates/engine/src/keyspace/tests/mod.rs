@@ -7,6 +7,7 @@ mod memory;
 mod model;
 mod scan;
 mod sizes;
+mod snapshot;
 
 use pinyon_base::{DbIndex, Millis};
 

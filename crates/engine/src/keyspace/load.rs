@@ -1,0 +1,104 @@
+//! Loading what a snapshot has saved, into any number of shards: each takes the entries of its own slots.
+//!
+//! The layout of entries is drawn in [`super::snapshot`]. Bytes are not trusted: those that make no sense are an error.
+
+use pinyon_base::{Blob, DbIndex, slot_of};
+use pinyon_values::Item;
+use pinyon_values::codec::{Decoder, Encoding, Part};
+
+use super::access::AccessWord;
+use super::block::INLINE_VALUE_MAX;
+use super::keyspace::content_of;
+use super::snapshot::FORMAT;
+use super::{NewValue, Shard, Ttl};
+use crate::record::read::Reader;
+use crate::record::{Damaged, Slots};
+
+/// Loads entries into one shard.
+pub struct Loader {
+    own: Slots,
+    loaded: u64,
+    text: Vec<u8>,
+}
+
+/// A value that was read.
+enum Decoded {
+    Int(i64),
+    /// It is in the loader's buffer.
+    Text,
+}
+
+impl Loader {
+    pub fn new(own: Slots) -> Loader {
+        Loader { own, loaded: 0, text: Vec::new() }
+    }
+
+    /// Entries that were the shard's own.
+    pub fn loaded(&self) -> u64 {
+        self.loaded
+    }
+
+    /// Loads whole entries that follow one another.
+    pub fn load(&mut self, shard: &mut Shard, entries: &[u8]) -> Result<(), Damaged> {
+        let databases = shard.tables.len();
+        let mut reader = Reader::new(entries);
+        while !reader.is_at_end() {
+            let (kind, db) = reader.head()?;
+            if kind != 0 {
+                return Err(Damaged::Operation(kind));
+            }
+            if usize::from(db.0) >= databases {
+                return Err(Damaged::Database(u64::from(db.0)));
+            }
+            let (key, deadline) = (reader.bytes()?, reader.deadline()?);
+            let access = AccessWord::from_bytes(reader.exactly()?);
+            let encoding = reader.byte()?;
+            let (value, length) = self.decode(encoding, reader.rest())?;
+            reader.pass(length);
+            if self.own.contain(slot_of(key)) {
+                self.loaded += 1;
+                self.put(shard, db, key, deadline.map_or(Ttl::Clear, Ttl::At), access, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, shard: &mut Shard, db: DbIndex, key: &[u8], ttl: Ttl, access: AccessWord, value: Decoded) {
+        let mut ks = shard.keyspace(db, true);
+        let key = ks.key_of(key);
+        let value = match value {
+            Decoded::Int(value) => NewValue::Int(value),
+            Decoded::Text if self.text.len() > INLINE_VALUE_MAX => {
+                let mut text = std::mem::take(&mut self.text);
+                text.shrink_to_fit();
+                NewValue::Blob(Blob::new(text))
+            }
+            Decoded::Text => NewValue::Text(&self.text),
+        };
+        let content = content_of(&value);
+        ks.store(key, content, ttl, Some(access));
+    }
+
+    /// The value at the front of `bytes`, and how many of them it takes.
+    fn decode(&mut self, encoding: u8, bytes: &[u8]) -> Result<(Decoded, usize), Damaged> {
+        let wrong = |error: &dyn std::fmt::Display| Damaged::Value(error.to_string());
+        let encoding = Encoding::of(encoding, FORMAT).map_err(|error| wrong(&error))?;
+        let mut decoder = Decoder::new(encoding);
+        let mut value = Decoded::Text;
+        let text = &mut self.text;
+        text.clear();
+        let step = decoder.step(bytes, &mut |part| {
+            match part {
+                Part::String(Item::Int(int)) => value = Decoded::Int(int),
+                Part::String(Item::Bytes(bytes)) | Part::Piece(bytes) => text.extend_from_slice(bytes),
+                _ => {}
+            }
+            Ok(())
+        });
+        let step = step.map_err(|error| wrong(&error))?;
+        if step.need > 0 {
+            return Err(Damaged::Short);
+        }
+        Ok((value, step.consumed))
+    }
+}

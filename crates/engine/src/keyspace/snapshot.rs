@@ -1,0 +1,300 @@
+//! A snapshot of the shard as it was at one moment, made while commands run on it.
+//!
+//! At the cut the version of every table changes; an entry whose own version ([`Slot::version`]) is another is not yet saved.
+//! Each table is walked in the order of hashes, some entries at a time, and every change or removal of an entry saves it
+//! first: both set its version, so each is saved exactly once, as it was at the cut. Segments may grow, split and merge
+//! meanwhile: entries take their versions along. A database that is flushed keeps its old table until its walk has ended.
+//!
+//! ```text
+//!  entry  head │ [database, varint] │ key │ deadline │ access word, 3 bytes │ type of the encoding, u8 │ value
+//!  head   bits 0-3 zero │ bits 4-7 the database, 15: it follows
+//! ```
+//!
+//! Keys, deadlines and numbers are as in records ([`crate::record`]), values as in RDB files, not compressed.
+//!
+//! Memory: what was saved and not yet taken. Long strings are shared with the keyspace, not copied: changing one in place
+//! then costs a copy of it, once. A big collection is saved in pieces; who changes it before that is done saves the rest of
+//! it at once.
+
+use pinyon_base::{Blob, DbIndex};
+use pinyon_values::Item;
+use pinyon_values::codec::{Encoder, Part, Settings, Shape, VERSION_7_4};
+
+use super::block::EntryRef;
+use super::entry::Slot;
+use super::shard::Shard;
+use super::table::Table;
+use super::value::ValueRef;
+use crate::record::write;
+
+/// The version of the RDB format whose encodings are used.
+pub(super) const FORMAT: u16 = VERSION_7_4;
+const SETTINGS: Settings = Settings { version: FORMAT, compress: false };
+/// Strings from this length on are handed out by reference.
+const BY_REFERENCE_LEN_MIN: usize = 16 << 10;
+/// What looking at an entry costs, in bytes of copying.
+const ENTRY_COST: usize = 128;
+
+/// Entries that were saved, in order.
+#[derive(Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    marks: Vec<(usize, Mark)>,
+    blob_bytes: usize,
+    entries: u64,
+}
+
+/// What is to be found before a byte of a batch.
+enum Mark {
+    Entry,
+    Blob(Blob),
+}
+
+/// A piece of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'b> {
+    /// What follows is of another entry.
+    Entry,
+    Bytes(&'b [u8]),
+}
+
+impl Batch {
+    /// Bytes of the entries, those of long strings included.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.blob_bytes
+    }
+
+    /// Entries that begin in it.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.marks.is_empty()
+    }
+
+    /// All of it, in order.
+    pub fn pieces(&self, each: &mut dyn FnMut(Piece<'_>)) {
+        let mut at = 0;
+        let bytes = |from: usize, to: usize, each: &mut dyn FnMut(Piece<'_>)| {
+            if from < to {
+                each(Piece::Bytes(&self.bytes[from..to]));
+            }
+        };
+        for (offset, mark) in &self.marks {
+            bytes(at, *offset, each);
+            at = *offset;
+            match mark {
+                Mark::Entry => each(Piece::Entry),
+                Mark::Blob(blob) => each(Piece::Bytes(blob)),
+            }
+        }
+        bytes(at, self.bytes.len(), each);
+    }
+
+    /// Begins an entry: all but its value.
+    fn begin(&mut self, db: DbIndex, entry: EntryRef<'_>) {
+        self.marks.push((self.bytes.len(), Mark::Entry));
+        self.entries += 1;
+        write::head(0, db, &mut self.bytes);
+        write::bytes(entry.key(), &mut self.bytes);
+        write::deadline(entry.deadline(), &mut self.bytes);
+        self.bytes.extend_from_slice(&entry.access().to_bytes());
+    }
+
+    fn save(&mut self, db: DbIndex, entry: EntryRef<'_>) {
+        self.begin(db, entry);
+        match entry.value() {
+            ValueRef::Int(value) => self.string(Part::String(Item::Int(value))),
+            ValueRef::Bytes(text) | ValueRef::Raw(text) => self.string(Part::String(Item::Bytes(text))),
+            ValueRef::Blob(text) if text.len() < BY_REFERENCE_LEN_MIN => self.string(Part::String(Item::Bytes(text))),
+            ValueRef::Blob(blob) => {
+                self.string(Part::Long { len: blob.len() as u64 });
+                self.marks.push((self.bytes.len(), Mark::Blob(blob.clone())));
+                self.blob_bytes += blob.len();
+            }
+        }
+    }
+
+    fn string(&mut self, part: Part<'_>) {
+        let mut encoder = Encoder::new(Shape::String, SETTINGS);
+        self.bytes.push(encoder.number());
+        encoder.put(part, &mut self.bytes);
+    }
+}
+
+/// The walk over one table.
+pub(super) struct Walk {
+    /// The database that the table was at the cut.
+    db: DbIndex,
+    /// Where it goes on; `None`: all segments have been walked.
+    hash: Option<u64>,
+    batch: Batch,
+    /// Nobody wants the snapshot any more; entries only get their version.
+    discards: bool,
+    saved: u64,
+}
+
+impl Walk {
+    /// Saves an entry that is about to change.
+    pub(super) fn save_first(&mut self, entry: EntryRef<'_>) {
+        self.saved += 1;
+        if !self.discards {
+            self.batch.save(self.db, entry);
+        }
+    }
+
+    fn visit(&mut self, slot: &Slot, budget: &mut usize) {
+        let before = self.batch.bytes.len();
+        self.save_first(slot.entry());
+        *budget = budget.saturating_sub(self.batch.bytes.len() - before + ENTRY_COST);
+    }
+}
+
+impl Table {
+    /// The cut is now: nothing in the table is saved. It is that of database `db`.
+    fn begin_walk(&mut self, db: DbIndex) {
+        self.renew_version();
+        let walk = Walk { db, hash: Some(0), batch: Batch::default(), discards: false, saved: 0 };
+        self.walk = (self.len() > 0).then(|| Box::new(walk));
+    }
+
+    /// Saves some entries. True: there are more.
+    fn walk_slice(&mut self, budget: &mut usize) -> bool {
+        let Some(mut walk) = self.walk.take() else { return false };
+        while let Some(hash) = walk.hash
+            && *budget > 0
+        {
+            let next = self.each_unsaved(hash, &mut |slot| {
+                walk.visit(slot, budget);
+                *budget > 0
+            });
+            if let Some(next) = next {
+                walk.hash = next;
+            }
+        }
+        let more = walk.hash.is_some();
+        self.walk = Some(walk);
+        more
+    }
+}
+
+/// A snapshot of a shard under way.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    /// Tables of databases that were flushed since the cut.
+    flushed: Vec<Table>,
+    /// Batches of tables that need no walk any more.
+    done: Vec<Batch>,
+    entries: u64,
+    saved: u64,
+}
+
+impl Shard {
+    /// The cut is now: from here on a snapshot is under way, until it is whole and has been taken.
+    ///
+    /// # Panics
+    /// When there is one already.
+    pub fn begin_snapshot(&mut self) {
+        assert!(self.snapshot.is_none(), "one snapshot at a time");
+        let mut entries = 0;
+        for (db, table) in self.tables.iter_mut().enumerate() {
+            entries += table.len() as u64;
+            table.begin_walk(DbIndex(db as u16));
+        }
+        self.snapshot = Some(Box::new(Snapshot { entries, ..Snapshot::default() }));
+    }
+
+    /// Whether a snapshot is under way.
+    #[inline]
+    pub fn is_saving(&self) -> bool {
+        self.snapshot.is_some()
+    }
+
+    /// Nobody wants the snapshot any more. Its walk must still come to its end before there can be another.
+    pub fn give_up_snapshot(&mut self) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        snapshot.done.clear();
+        let tables = self.tables.iter_mut().chain(&mut snapshot.flushed);
+        for walk in tables.filter_map(|table| table.walk.as_mut()) {
+            walk.discards = true;
+            walk.batch = Batch::default();
+        }
+    }
+
+    /// Saves entries, some `budget` bytes of them. True: there are more.
+    pub fn snapshot_slice(&mut self, budget: usize) -> bool {
+        let Some(snapshot) = &mut self.snapshot else { return false };
+        let mut budget = budget;
+        // Flushed databases first: their memory is waited for.
+        while let Some(mut table) = snapshot.flushed.pop() {
+            if table.walk_slice(&mut budget) {
+                snapshot.flushed.push(table);
+                return true;
+            }
+            let walk = table.walk.take();
+            snapshot.end_walk(walk);
+            self.ledger.graveyard.bury_table(table);
+        }
+        for table in &mut self.tables {
+            if table.walk_slice(&mut budget) {
+                return true;
+            }
+            let walk = table.walk.take();
+            snapshot.end_walk(walk);
+        }
+        false
+    }
+
+    /// What has been saved and not yet been taken; `None`: nothing, for now. When nothing comes any more, the snapshot is over.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let snapshot = self.snapshot.as_mut()?;
+        let walks = self.tables.iter_mut().chain(&mut snapshot.flushed).filter_map(|table| table.walk.as_mut());
+        let mut is_walking = false;
+        let mut batch = snapshot.done.pop();
+        for walk in walks {
+            is_walking = true;
+            if batch.is_none() && !walk.batch.is_empty() {
+                batch = Some(std::mem::take(&mut walk.batch));
+            }
+        }
+        if batch.is_none() && !is_walking {
+            self.snapshot = None;
+        }
+        batch
+    }
+
+    /// Bytes that have been saved and not yet been taken.
+    pub fn saved_bytes(&self) -> usize {
+        let Some(snapshot) = &self.snapshot else { return 0 };
+        let walks = self.tables.iter().chain(&snapshot.flushed).filter_map(|table| table.walk.as_ref());
+        let walking: usize = walks.map(|walk| walk.batch.bytes()).sum();
+        walking + snapshot.done.iter().map(Batch::bytes).sum::<usize>()
+    }
+
+    /// Entries saved so far, and how many there were at the cut.
+    pub fn snapshot_progress(&self) -> (u64, u64) {
+        let Some(snapshot) = &self.snapshot else { return (0, 0) };
+        let walks = self.tables.iter().chain(&snapshot.flushed).filter_map(|table| table.walk.as_ref());
+        (snapshot.saved + walks.map(|walk| walk.saved).sum::<u64>(), snapshot.entries)
+    }
+
+    /// A table that commands do not see any more: freed now or by and by, but not before all of it is saved.
+    pub(super) fn discard_table(&mut self, table: Table, sync: bool) {
+        match &mut self.snapshot {
+            Some(snapshot) if table.walk.is_some() => snapshot.flushed.push(table),
+            _ if sync => drop(table),
+            _ => self.ledger.graveyard.bury_table(table),
+        }
+    }
+}
+
+impl Snapshot {
+    fn end_walk(&mut self, walk: Option<Box<Walk>>) {
+        let Some(walk) = walk else { return };
+        self.saved += walk.saved;
+        if !walk.batch.is_empty() {
+            self.done.push(walk.batch);
+        }
+    }
+}

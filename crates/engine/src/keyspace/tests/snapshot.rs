@@ -1,0 +1,282 @@
+//! Snapshots: whatever happens to a shard while one is made, it holds every entry once, as at the cut.
+
+use std::collections::BTreeMap;
+
+use pinyon_base::{DbIndex, Millis, ShardId};
+use proptest::prelude::*;
+
+use crate::keyspace::{Batch, EvictionPolicy, Key, Loader, NewValue, Piece, Shard, ShardConfig, Ttl};
+use crate::record::{Damaged, Slots};
+
+const START: i64 = 1_700_000_000_000;
+const DBS: u16 = 17;
+
+/// What happens to a shard; numbers are of keys.
+#[derive(Clone, Debug)]
+enum Happening {
+    Put(u16, u32, u32, Kind),
+    Append(u16, u32, usize),
+    Remove(u16, u32, u32),
+    Deadline(u16, u32, Option<i64>),
+    Take(u16, u32, u16),
+    Wait(i64),
+    Expire,
+    Evict,
+    Flush(u16, bool),
+    FlushAll,
+    Swap(u16, u16),
+    Background,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Int,
+    Short,
+    Volatile(i64),
+    Middle,
+    Long,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let db = || prop::sample::select(vec![0u16, 1, 16]);
+    let key = || 0u32..3000;
+    let kind = prop_oneof![
+        3 => Just(Kind::Int),
+        3 => Just(Kind::Short),
+        2 => (0..200i64).prop_map(Kind::Volatile),
+        1 => Just(Kind::Middle),
+        1 => Just(Kind::Long),
+    ];
+    prop_oneof![
+        8 => (db(), key(), 1..600u32, kind).prop_map(|(db, from, count, kind)| Happening::Put(db, from, count, kind)),
+        4 => (db(), key(), 1..300usize).prop_map(|(db, key, len)| Happening::Append(db, key, len)),
+        4 => (db(), key(), 1..900u32).prop_map(|(db, from, count)| Happening::Remove(db, from, count)),
+        3 => (db(), key(), prop::option::of(0..300i64)).prop_map(|(db, key, at)| Happening::Deadline(db, key, at)),
+        2 => (db(), key(), db()).prop_map(|(db, key, other)| Happening::Take(db, key, other)),
+        2 => (0..90i64).prop_map(Happening::Wait),
+        2 => Just(Happening::Expire),
+        2 => Just(Happening::Evict),
+        1 => (db(), any::<bool>()).prop_map(|(db, sync)| Happening::Flush(db, sync)),
+        1 => Just(Happening::FlushAll),
+        1 => (db(), db()).prop_map(|(a, b)| Happening::Swap(a, b)),
+        2 => Just(Happening::Background),
+    ]
+}
+
+fn config() -> ShardConfig {
+    ShardConfig { databases: DBS, policy: EvictionPolicy::AllkeysRandom, ..ShardConfig::default() }
+}
+
+struct World {
+    shard: Shard,
+    now: i64,
+    step: u64,
+}
+
+impl World {
+    fn new() -> World {
+        let mut shard = Shard::new(config());
+        shard.begin_turn(Millis(START));
+        World { shard, now: START, step: 0 }
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        self.step += 1;
+        let step = self.step;
+        let shard = &mut self.shard;
+        let name = |key: u32| format!("key:{key}").into_bytes();
+        match *happening {
+            Happening::Put(db, from, count, kind) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                for key in from..from + count {
+                    let name = name(key);
+                    let key = ks.key_of(&name);
+                    let text = |len: usize| format!("{step}-{:0len$}", key.hash).into_bytes();
+                    match kind {
+                        Kind::Int => ks.put(key, NewValue::Int(step as i64), Ttl::Keep),
+                        Kind::Short => ks.put(key, NewValue::Text(&text(30)), Ttl::Clear),
+                        Kind::Volatile(ms) => {
+                            ks.put(
+                                key,
+                                NewValue::Text(&text(5)),
+                                Ttl::At(Millis(self.now + ms + (key.hash % 50) as i64)),
+                            );
+                        }
+                        Kind::Middle => ks.put(key, NewValue::Text(&text(500)), Ttl::Keep),
+                        Kind::Long if key.hash % 64 == 0 => ks.put(key, NewValue::Text(&text(40_000)), Ttl::Clear),
+                        Kind::Long => {}
+                    }
+                }
+            }
+            Happening::Append(db, key, len) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                ks.append(ks.key_of(&name(key)), &vec![b'x'; len]);
+            }
+            Happening::Remove(db, from, count) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                for key in from..from + count {
+                    ks.remove(ks.key_of(&name(key)));
+                }
+            }
+            Happening::Deadline(db, key, after) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                ks.set_deadline(ks.key_of(&name(key)), after.map(|after| Millis(self.now + after)));
+            }
+            Happening::Take(db, key, other) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                if let Some(value) = ks.take(ks.key_of(&name(key))) {
+                    let mut ks = shard.keyspace(DbIndex(other), false);
+                    ks.restore(ks.key_of(&name(key)), value);
+                }
+            }
+            Happening::Wait(ms) => {
+                self.now += ms;
+                shard.begin_turn(Millis(self.now));
+            }
+            Happening::Expire => {
+                shard.expire_slice(Millis(self.now), 500, &mut |_, _| {});
+            }
+            Happening::Evict => {
+                shard.evict_one(&mut |_, _| {});
+            }
+            Happening::Flush(db, sync) => shard.flush_db(DbIndex(db), sync),
+            Happening::FlushAll => shard.flush_all(false),
+            Happening::Swap(a, b) => shard.swap_db(DbIndex(a), DbIndex(b)),
+            Happening::Background => {
+                shard.background_slice(20);
+            }
+        }
+    }
+}
+
+/// By database and key the value, the deadline and the access word.
+type Contents = BTreeMap<(u16, Vec<u8>), (Vec<u8>, Option<Millis>)>;
+
+fn contents(shard: &mut Shard) -> Contents {
+    let mut all = BTreeMap::new();
+    for db in (0..DBS).map(DbIndex) {
+        let mut keys = Vec::new();
+        shard.each_key(db, &mut |key| keys.push(key.to_vec()));
+        for key in keys {
+            let (value, deadline) = shard.as_it_is(db, &key).expect("it is there");
+            let state = (value.to_vec(), deadline);
+            all.insert((db.0, key), state);
+        }
+    }
+    all
+}
+
+/// The bytes of all entries one after the other, and how many begin.
+fn gather(batch: &Batch, into: &mut Vec<u8>) -> u64 {
+    let mut entries = 0;
+    batch.pieces(&mut |piece| match piece {
+        Piece::Entry => entries += 1,
+        Piece::Bytes(bytes) => into.extend_from_slice(bytes),
+    });
+    assert_eq!(entries, batch.entries());
+    entries
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_entry_is_saved_once_as_at_the_cut(
+        before in prop::collection::vec(happening(), 0..40),
+        during in prop::collection::vec((happening(), 0..60_000usize), 0..60),
+        after in 1u16..4,
+        rounds in 1..3usize,
+    ) {
+        let mut world = World::new();
+        before.iter().for_each(|happening| world.happen(happening));
+        for _ in 0..rounds {
+            let expected = contents(&mut world.shard);
+            world.shard.begin_snapshot();
+            let (mut entries, mut bytes, mut order) = (0, Vec::new(), during.iter());
+            let mut more = true;
+            while more {
+                let budget = match order.next() {
+                    Some((happening, budget)) => {
+                        world.happen(happening);
+                        *budget
+                    }
+                    None => 100_000,
+                };
+                more = world.shard.snapshot_slice(budget) || order.len() > 0;
+                if budget % 3 == 0 && let Some(batch) = world.shard.take_batch() {
+                    entries += gather(&batch, &mut bytes);
+                }
+            }
+            prop_assert_eq!(world.shard.snapshot_progress(), if world.shard.is_saving() { (expected.len() as u64, expected.len() as u64) } else { (0, 0) });
+            while let Some(batch) = world.shard.take_batch() {
+                entries += gather(&batch, &mut bytes);
+            }
+            prop_assert!(!world.shard.is_saving());
+            prop_assert_eq!(entries, expected.len() as u64, "each once");
+            let mut found = BTreeMap::new();
+            for shard in 0..after {
+                let mut again = Shard::new(config());
+                Loader::new(Slots::of(ShardId(shard), after)).load(&mut again, &bytes).expect("it loads");
+                found.extend(contents(&mut again));
+            }
+            prop_assert!(expected == found, "{} entries, {} found", expected.len(), found.len());
+        }
+        for table in &world.shard.tables {
+            table.check();
+        }
+    }
+
+    /// A snapshot that is given up leaves the next one whole.
+    #[test]
+    fn one_that_is_given_up_leaves_nothing_behind(
+        before in prop::collection::vec(happening(), 1..20), during in prop::collection::vec(happening(), 0..20), budget in 0..50_000usize,
+    ) {
+        let mut world = World::new();
+        before.iter().for_each(|happening| world.happen(happening));
+        world.shard.begin_snapshot();
+        world.shard.snapshot_slice(budget);
+        during.iter().for_each(|happening| world.happen(happening));
+        world.shard.give_up_snapshot();
+        during.iter().for_each(|happening| world.happen(happening));
+        while world.shard.snapshot_slice(50_000) {}
+        prop_assert!(world.shard.take_batch().is_none() && !world.shard.is_saving());
+        let expected = contents(&mut world.shard);
+        world.shard.begin_snapshot();
+        while world.shard.snapshot_slice(50_000) {}
+        let mut bytes = Vec::new();
+        while let Some(batch) = world.shard.take_batch() {
+            gather(&batch, &mut bytes);
+        }
+        let mut again = Shard::new(config());
+        Loader::new(Slots::of(ShardId(0), 1)).load(&mut again, &bytes).expect("it loads");
+        prop_assert!(expected == contents(&mut again));
+    }
+
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(bytes: Vec<u8>) {
+        let _ = Loader::new(Slots::of(ShardId(0), 1)).load(&mut Shard::new(config()), &bytes);
+    }
+}
+
+/// The bytes, once and for all.
+#[test]
+fn the_bytes_stay_as_they_are() {
+    let mut shard = Shard::new(config());
+    shard.begin_turn(Millis(START));
+    let mut ks = shard.keyspace(DbIndex(1), false);
+    ks.put(ks.key_of(b"k"), NewValue::Text(b"v"), Ttl::At(Millis(START + 20)));
+    let key = Key { bytes: b"k", hash: shard.hash(b"k") };
+    let access = shard.tables[1].find(key).expect("it is there").entry().access().to_bytes();
+    shard.begin_snapshot();
+    while shard.snapshot_slice(1000) {}
+    let mut bytes = Vec::new();
+    gather(&shard.take_batch().expect("one entry"), &mut bytes);
+    let expected = [&b"\x10\x01k\x95\xd0\x95\xff\xbc\x31"[..], &access, b"\x00\x01v"].concat();
+    assert_eq!(bytes, expected);
+    let all = Slots::of(ShardId(0), 1);
+    let load = |bytes: &[u8]| Loader::new(all).load(&mut Shard::new(config()), bytes);
+    assert_eq!(load(&bytes), Ok(()));
+    assert_eq!(load(&bytes[..bytes.len() - 1]), Err(Damaged::Short));
+    assert_eq!(load(b"\xf0\x11\x01k\x00abc\x00\x01v"), Err(Damaged::Database(17)));
+    assert!(matches!(load(b"\x00\x01k\x00abc\x63\x01v"), Err(Damaged::Value(_))));
+}

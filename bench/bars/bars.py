@@ -22,6 +22,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SERVER_CORE, LOAD_CORE = "0", "1"
+# Nothing written to disk, no snapshot in the background: the command path alone.
+QUIET = ["--save", "", "--appendonly", "no"]
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -84,13 +86,12 @@ class Server:
         self.dir = tempfile.mkdtemp(prefix="pinyon-bar-")
         common = ["--port", str(self.port), "--bind", "127.0.0.1"]
         if name == "pinyon":
-            command = [pinyon_binary(), *common, "--shards", str(shards), "--pin", "no", *shlex.split(os.environ.get("PINYON_ARGS", ""))]
+            command = [pinyon_binary(), *common, "--shards", str(shards), "--pin", "no", *QUIET, *shlex.split(os.environ.get("PINYON_ARGS", ""))]
         else:
             keys = {"valkey9": "PEER_VALKEY_SERVER", "redis8": "PEER_REDIS_SERVER", "redis7": "REDIS_SERVER"}
             if name not in keys:
                 die(f"no server is called {name} (pinyon, {', '.join(keys)})")
-            # Nothing written to disk, no snapshot in the background: the command path alone.
-            command = [oracle(keys[name]), *common, "--save", "", "--appendonly", "no"]
+            command = [oracle(keys[name]), *common, *QUIET]
         if cores is not None:
             command = ["taskset", "-c", cores] + command
         self.log = open(os.path.join(self.dir, "log"), "w")

@@ -3,9 +3,14 @@
 use std::collections::HashMap;
 
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::keyspace::ShardConfig;
+use pinyon_engine::keyspace::{self, ShardConfig};
 use pinyon_resp::Limits;
 use pinyon_runtime::CoreId;
+use pinyon_values::hash::HashLimits;
+use pinyon_values::list::{ListLimits, NodeLimit};
+use pinyon_values::set::SetLimits;
+use pinyon_values::stream::BlockLimits;
+use pinyon_values::zset::ZSetLimits;
 
 use crate::config::{Config, OutputLimit};
 use crate::shared::Shared;
@@ -146,6 +151,41 @@ impl Settings {
             maxmemory_samples: config.maxmemory_samples,
             active_expire: true,
             string_bytes_max: config.proto_max_bulk_len,
+            limits: collection_limits(config),
         }
+    }
+}
+
+/// Up to where collections stay small.
+fn collection_limits(config: &Config) -> keyspace::Limits {
+    let size = |directive: u64| usize::try_from(directive).unwrap_or(usize::MAX);
+    // The seeds are the shard's.
+    let seed = 0;
+    keyspace::Limits {
+        hash: HashLimits {
+            entries: size(config.hash_max_listpack_entries),
+            value: size(config.hash_max_listpack_value),
+            seed,
+        },
+        list: ListLimits {
+            node: NodeLimit::of(i64::from(config.list_max_listpack_size)),
+            compress: config.list_compress_depth > 0,
+        },
+        set: SetLimits {
+            intset_entries: size(config.set_max_intset_entries),
+            listpack_entries: size(config.set_max_listpack_entries),
+            listpack_value: size(config.set_max_listpack_value),
+            seed,
+        },
+        zset: ZSetLimits {
+            entries: size(config.zset_max_listpack_entries),
+            value: size(config.zset_max_listpack_value),
+            seed,
+        },
+        stream: BlockLimits {
+            entries: size(config.stream_node_max_entries),
+            bytes: size(config.stream_node_max_bytes),
+        },
+        hll_sparse_bytes_max: size(config.hll_sparse_max_bytes),
     }
 }

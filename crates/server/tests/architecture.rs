@@ -53,7 +53,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "server",
-        inner: &["base", "resp", "engine", "runtime"],
+        inner: &["base", "resp", "values", "engine", "runtime"],
         outer: &["ahash", "bitflags", "clap", "hdrhistogram", "thiserror", "tracing", "tracing-subscriber"],
         dev: &["pinyon-testkit", "proptest"],
     },

@@ -1,6 +1,8 @@
-//! A value of any collection type, as the keyspace holds it: a tag and a word that owns everything.
+//! A value of any collection type: a tag and a word that owns everything. The keyspace holds the word and knows the tag.
 //!
 //! Not for the work on a collection: match on it and use the structure. Here is what all have in common.
+
+use std::fmt;
 
 use crate::hash::Hash;
 use crate::list::List;
@@ -19,53 +21,137 @@ pub enum Collection {
     Stream(Box<Stream>),
 }
 
-impl Collection {
+/// A collection, borrowed.
+#[derive(Clone, Copy)]
+pub enum CollectionRef<'v> {
+    Hash(&'v Hash),
+    List(&'v List),
+    Set(&'v Set),
+    ZSet(&'v ZSet),
+    Stream(&'v Stream),
+}
+
+/// A collection, borrowed to be changed.
+pub enum CollectionMut<'v> {
+    Hash(&'v mut Hash),
+    List(&'v mut List),
+    Set(&'v mut Set),
+    ZSet(&'v mut ZSet),
+    Stream(&'v mut Stream),
+}
+
+impl<'v> From<&'v Collection> for CollectionRef<'v> {
+    fn from(collection: &'v Collection) -> CollectionRef<'v> {
+        collection.as_ref()
+    }
+}
+
+impl CollectionRef<'_> {
     /// What TYPE answers.
-    pub fn type_name(&self) -> &'static str {
+    pub fn type_name(self) -> &'static str {
         match self {
-            Collection::Hash(_) => "hash",
-            Collection::List(_) => "list",
-            Collection::Set(_) => "set",
-            Collection::ZSet(_) => "zset",
-            Collection::Stream(_) => "stream",
+            CollectionRef::Hash(_) => "hash",
+            CollectionRef::List(_) => "list",
+            CollectionRef::Set(_) => "set",
+            CollectionRef::ZSet(_) => "zset",
+            CollectionRef::Stream(_) => "stream",
         }
     }
 
     /// What OBJECT ENCODING answers.
-    pub fn encoding(&self) -> &'static str {
+    pub fn encoding(self) -> &'static str {
         match self {
-            Collection::Hash(hash) => hash.encoding(),
-            Collection::List(list) => list.encoding(),
-            Collection::Set(set) => set.encoding(),
-            Collection::ZSet(zset) => zset.encoding(),
-            Collection::Stream(stream) => stream.encoding(),
+            CollectionRef::Hash(hash) => hash.encoding(),
+            CollectionRef::List(list) => list.encoding(),
+            CollectionRef::Set(set) => set.encoding(),
+            CollectionRef::ZSet(zset) => zset.encoding(),
+            CollectionRef::Stream(stream) => stream.encoding(),
         }
     }
 
     /// Number of elements. All but streams are taken out of the keyspace when they have none.
-    pub fn len(&self) -> u64 {
+    pub fn len(self) -> u64 {
         match self {
-            Collection::Hash(hash) => hash.len() as u64,
-            Collection::List(list) => list.len() as u64,
-            Collection::Set(set) => set.len() as u64,
-            Collection::ZSet(zset) => zset.len() as u64,
-            Collection::Stream(stream) => stream.len(),
+            CollectionRef::Hash(hash) => hash.len() as u64,
+            CollectionRef::List(list) => list.len() as u64,
+            CollectionRef::Set(set) => set.len() as u64,
+            CollectionRef::ZSet(zset) => zset.len() as u64,
+            CollectionRef::Stream(stream) => stream.len(),
         }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes owned, within a tenth of what the allocator has given for it.
+    pub fn memory(self) -> usize {
+        match self {
+            CollectionRef::Hash(hash) => block_bytes(size_of::<Hash>()) + hash.memory(),
+            CollectionRef::List(list) => block_bytes(size_of::<List>()) + list.memory(),
+            CollectionRef::Set(set) => block_bytes(size_of::<Set>()) + set.memory(),
+            CollectionRef::ZSet(zset) => block_bytes(size_of::<ZSet>()) + zset.memory(),
+            CollectionRef::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.memory(),
+        }
+    }
+
+    /// A copy that shares nothing.
+    pub fn to_collection(self) -> Collection {
+        match self {
+            CollectionRef::Hash(hash) => Collection::Hash(Box::new(hash.clone())),
+            CollectionRef::List(list) => Collection::List(Box::new(list.clone())),
+            CollectionRef::Set(set) => Collection::Set(Box::new(set.clone())),
+            CollectionRef::ZSet(zset) => Collection::ZSet(Box::new(zset.clone())),
+            CollectionRef::Stream(stream) => Collection::Stream(Box::new(stream.clone())),
+        }
+    }
+}
+
+impl fmt::Debug for CollectionRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} elements", self.type_name(), self.len())
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_ref().fmt(f)
+    }
+}
+
+impl Collection {
+    pub fn as_ref(&self) -> CollectionRef<'_> {
+        match self {
+            Collection::Hash(hash) => CollectionRef::Hash(hash),
+            Collection::List(list) => CollectionRef::List(list),
+            Collection::Set(set) => CollectionRef::Set(set),
+            Collection::ZSet(zset) => CollectionRef::ZSet(zset),
+            Collection::Stream(stream) => CollectionRef::Stream(stream),
+        }
+    }
+
+    /// What TYPE answers.
+    pub fn type_name(&self) -> &'static str {
+        self.as_ref().type_name()
+    }
+
+    /// What OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        self.as_ref().encoding()
+    }
+
+    /// Number of elements; see [`CollectionRef::len`].
+    pub fn len(&self) -> u64 {
+        self.as_ref().len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes owned, within a tenth of what the allocator has given for it.
+    /// Bytes owned; see [`CollectionRef::memory`].
     pub fn memory(&self) -> usize {
-        match self {
-            Collection::Hash(hash) => block_bytes(size_of::<Hash>()) + hash.memory(),
-            Collection::List(list) => block_bytes(size_of::<List>()) + list.memory(),
-            Collection::Set(set) => block_bytes(size_of::<Set>()) + set.memory(),
-            Collection::ZSet(zset) => block_bytes(size_of::<ZSet>()) + zset.memory(),
-            Collection::Stream(stream) => block_bytes(size_of::<Stream>()) + stream.memory(),
-        }
+        self.as_ref().memory()
     }
 
     /// Frees a part of it, some `budget` elements; true while there is more. It is of no use afterwards: for values that have

@@ -66,6 +66,8 @@ pub struct Fields {
     table: Table,
     /// For each field that has a deadline: that and the hash of its name.
     deadlines: BTreeSet<(i64, u64)>,
+    /// See [`Hash::alarm`].
+    alarm: Option<i64>,
 }
 
 impl Default for Hash {
@@ -188,7 +190,7 @@ impl Hash {
     /// Makes it a table now.
     pub fn to_table(&mut self, seed: u64) -> &mut Fields {
         if let Hash::Packed(_) = self {
-            let mut fields = Fields { table: Table::new(seed, true), deadlines: BTreeSet::new() };
+            let mut fields = Fields { table: Table::new(seed, true), deadlines: BTreeSet::new(), alarm: None };
             self.scan(0, usize::MAX, &mut |field| {
                 let (key, value) = (&mut [0; 20], &mut [0; 20]);
                 let (key, value) = (field.name.bytes(key), field.value.bytes(value));
@@ -208,6 +210,21 @@ impl Hash {
         match self {
             Hash::Packed(_) => None,
             Hash::Table(fields) => fields.deadlines.first().map(|(deadline, _)| *deadline),
+        }
+    }
+
+    /// When the hash's owner has arranged to look for fields that are due. Only kept here, for the owner.
+    pub fn alarm(&self) -> Option<i64> {
+        match self {
+            Hash::Packed(_) => None,
+            Hash::Table(fields) => fields.alarm,
+        }
+    }
+
+    /// See [`Hash::alarm`]. A packed hash keeps none.
+    pub fn set_alarm(&mut self, alarm: Option<i64>) {
+        if let Hash::Table(fields) = self {
+            fields.alarm = alarm;
         }
     }
 

@@ -22,5 +22,5 @@ pub mod table;
 mod tree;
 pub mod zset;
 
-pub use collection::Collection;
+pub use collection::{Collection, CollectionMut, CollectionRef};
 pub use item::Item;

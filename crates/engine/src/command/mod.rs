@@ -4,16 +4,26 @@
 //! `registry` flattens all of them and finds a row by the name a client sent; `keys_of` finds the keys among a command's
 //! arguments.
 
+pub mod bitmap;
 pub mod cluster;
 pub mod connection;
+pub mod geo;
+pub mod hash;
+pub mod hyperloglog;
 pub mod key;
 pub mod keys_of;
+pub mod list;
 mod lookup;
 pub mod registry;
 pub mod row;
 pub mod server;
+pub mod set;
+pub mod stream;
 pub mod string;
 mod transactions;
+#[cfg(test)]
+pub(crate) mod trial;
+pub mod zset;
 
 pub use registry::{CommandId, Registry, registry};
 pub use row::{

@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use super::keys_of::KeyPlan;
 use super::lookup::NameTable;
 use super::row::Command;
-use super::{cluster, connection, key, server, string, transactions};
+use super::{
+    bitmap, cluster, connection, geo, hash, hyperloglog, key, list, server, set, stream, string, transactions, zset,
+};
 
 /// The number of a command or subcommand: `0..registry().len()`. The top-level commands come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +70,14 @@ pub struct Registry {
 
 const GROUPS: &[&[Command]] = &[
     string::COMMANDS,
+    bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
+    hash::COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    zset::COMMANDS,
+    geo::COMMANDS,
+    stream::COMMANDS,
     key::COMMANDS,
     cluster::COMMANDS,
     connection::COMMANDS,

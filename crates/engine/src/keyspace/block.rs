@@ -8,17 +8,20 @@
 //! ```
 //!
 //! The value is the text itself up to [`INLINE_VALUE_MAX`] bytes; of an integer its low bytes, as many as it needs; of a
-//! longer text a [`Blob`], aligned to 8 and without a value length. Lengths are varints, seven bits to a byte, lowest first.
+//! longer text a [`Blob`], aligned to 8; of a collection the address of its structure, wherever it falls. These two have no
+//! value length. Lengths are varints, seven bits to a byte, lowest first.
 //! A *big block* is one that the slab takes from the global allocator. *Armed* says that the expiry wheel holds a node for
 //! exactly this deadline; a volatile entry that is not armed has a node for an earlier one.
 //!
-//! Kinds 5 to 15 are for collections: a pointer to them takes the place of a blob.
+//! Kinds from [`BLOB`] on own more than the block. A hash of which fields have deadlines has a kind of its own.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 use std::{ptr, slice};
 
 use pinyon_base::{Blob, Millis};
+use pinyon_values::hash::Hash;
+use pinyon_values::{Collection, CollectionMut, CollectionRef};
 
 use super::access::AccessWord;
 use super::slab::{BLOCK_UNIT, CHUNKED_BYTES_MAX};
@@ -37,12 +40,21 @@ pub(super) const INT: u8 = 1;
 pub(super) const BYTES: u8 = 2;
 pub(super) const RAW: u8 = 3;
 pub(super) const BLOB: u8 = 4;
+pub(super) const HASH: u8 = 5;
+pub(super) const LIST: u8 = 6;
+pub(super) const SET: u8 = 7;
+pub(super) const ZSET: u8 = 8;
+pub(super) const STREAM: u8 = 9;
+/// A hash with fields that have deadlines.
+pub(super) const FADING_HASH: u8 = 10;
 
 pub(super) const ACCESS_BYTES: usize = 3;
+/// A blob, or the address of a collection.
+const WORD_BYTES: usize = 8;
 const NARROW_DEADLINE_MAX: u64 = (1 << 48) - 1;
 
 /// A value about to be stored.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Content<'v> {
     Int(i64),
     /// At most [`INLINE_VALUE_MAX`] bytes.
@@ -50,6 +62,14 @@ pub(super) enum Content<'v> {
     /// At most [`INLINE_VALUE_MAX`] bytes.
     Raw(&'v [u8]),
     Blob(Blob),
+    Collection(Collection),
+}
+
+/// What an entry owned beside its block.
+#[derive(Debug)]
+pub(super) enum Heavy {
+    Blob(Blob),
+    Collection(Collection),
 }
 
 impl Content<'_> {
@@ -59,6 +79,7 @@ impl Content<'_> {
             Content::Bytes(_) => BYTES,
             Content::Raw(_) => RAW,
             Content::Blob(_) => BLOB,
+            Content::Collection(collection) => kind_of(collection),
         }
     }
 
@@ -70,7 +91,7 @@ impl Content<'_> {
                 debug_assert!(bytes.len() <= INLINE_VALUE_MAX);
                 bytes.len()
             }
-            Content::Blob(_) => size_of::<Blob>(),
+            Content::Blob(_) | Content::Collection(_) => WORD_BYTES,
         }
     }
 }
@@ -93,7 +114,7 @@ pub(super) struct Shape {
 impl Shape {
     #[inline(always)]
     pub(super) fn new(flags: u8, key_len: usize, width: usize) -> Shape {
-        let lengths = varint_len(key_len) + if flags & KIND == BLOB { 0 } else { varint_len(width) };
+        let lengths = varint_len(key_len) + if flags & KIND >= BLOB { 0 } else { varint_len(width) };
         let deadline_at = ACCESS_BYTES + lengths;
         let key_at = deadline_at + deadline_bytes(flags);
         let mut value_at = key_at + key_len;
@@ -165,7 +186,8 @@ impl<'e> EntryRef<'e> {
                 INT => ValueRef::Int(read_int(at, shape.width)),
                 BYTES => ValueRef::Bytes(slice::from_raw_parts(at, shape.width)),
                 RAW => ValueRef::Raw(slice::from_raw_parts(at, shape.width)),
-                _ => ValueRef::Blob(&*at.cast::<Blob>()),
+                BLOB => ValueRef::Blob(&*at.cast::<Blob>()),
+                kind => ValueRef::Collection(collection_at(kind, at)),
             }
         }
     }
@@ -180,6 +202,19 @@ impl<'e> EntryRef<'e> {
         unsafe { Some(read_deadline(self.block.add(at), self.flags)) }
     }
 
+    /// The hash that the entry holds.
+    pub(super) fn hash(self) -> Option<&'e Hash> {
+        match self.value() {
+            ValueRef::Collection(CollectionRef::Hash(hash)) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// The earliest deadline of a field of the hash that the entry holds.
+    pub(super) fn next_fading(self) -> Option<Millis> {
+        self.hash().and_then(Hash::next_deadline).map(Millis)
+    }
+
     /// Bytes of the entry's block.
     pub(super) fn block_bytes(self) -> usize {
         self.shape().size
@@ -190,8 +225,8 @@ impl<'e> EntryRef<'e> {
         // SAFETY: the lengths lie within the block.
         unsafe {
             let (key_len, key_bytes) = read_varint(self.block.add(ACCESS_BYTES));
-            let width = if self.flags & KIND == BLOB {
-                size_of::<Blob>()
+            let width = if self.flags & KIND >= BLOB {
+                WORD_BYTES
             } else {
                 read_varint(self.block.add(ACCESS_BYTES + key_bytes)).0
             };
@@ -286,7 +321,7 @@ pub(super) unsafe fn write_head(block: *mut u8, shape: &Shape, deadline: Option<
     // SAFETY: lengths and deadline lie before the key.
     unsafe {
         let after = write_varint(block.add(ACCESS_BYTES), shape.key_len);
-        if shape.flags & KIND != BLOB {
+        if shape.flags & KIND < BLOB {
             write_varint(after, shape.width);
         }
         if let Some(deadline) = deadline {
@@ -306,7 +341,91 @@ pub(super) unsafe fn write_value(block: *mut u8, shape: &Shape, content: Content
             Content::Int(value) => write_int(at, value, shape.width),
             Content::Bytes(bytes) | Content::Raw(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()),
             Content::Blob(blob) => at.cast::<Blob>().write(blob),
+            Content::Collection(collection) => at.cast::<*mut ()>().write_unaligned(address_of(collection)),
         }
+    }
+}
+
+const _: () = assert!(size_of::<Blob>() == WORD_BYTES && size_of::<*mut ()>() == WORD_BYTES);
+
+fn kind_of(collection: &Collection) -> u8 {
+    match collection {
+        Collection::Hash(hash) => kind_of_hash(hash),
+        Collection::List(_) => LIST,
+        Collection::Set(_) => SET,
+        Collection::ZSet(_) => ZSET,
+        Collection::Stream(_) => STREAM,
+    }
+}
+
+/// The kind of an entry that holds the hash as it is now.
+pub(super) fn kind_of_hash(hash: &Hash) -> u8 {
+    if hash.next_deadline().is_some() { FADING_HASH } else { HASH }
+}
+
+/// Gives a collection away as an address; its kind says what is there.
+fn address_of(collection: Collection) -> *mut () {
+    match collection {
+        Collection::Hash(hash) => Box::into_raw(hash).cast(),
+        Collection::List(list) => Box::into_raw(list).cast(),
+        Collection::Set(set) => Box::into_raw(set).cast(),
+        Collection::ZSet(zset) => Box::into_raw(zset).cast(),
+        Collection::Stream(stream) => Box::into_raw(stream).cast(),
+    }
+}
+
+/// # Safety
+/// The address of a collection of that kind is stored there, and the collection stays as it is for 'e.
+#[inline]
+unsafe fn collection_at<'e>(kind: u8, at: *const u8) -> CollectionRef<'e> {
+    // SAFETY: the caller says so; the kind tells the type that the address was made from.
+    unsafe {
+        let word = at.cast::<*mut ()>().read_unaligned();
+        match kind {
+            HASH | FADING_HASH => CollectionRef::Hash(&*word.cast()),
+            LIST => CollectionRef::List(&*word.cast()),
+            SET => CollectionRef::Set(&*word.cast()),
+            ZSET => CollectionRef::ZSet(&*word.cast()),
+            _ => CollectionRef::Stream(&*word.cast()),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`collection_at`], and nobody else refers to the collection for 'e.
+#[inline]
+pub(super) unsafe fn collection_mut_at<'e>(kind: u8, at: *const u8) -> CollectionMut<'e> {
+    // SAFETY: as in `collection_at`.
+    unsafe {
+        let word = at.cast::<*mut ()>().read_unaligned();
+        match kind {
+            HASH | FADING_HASH => CollectionMut::Hash(&mut *word.cast()),
+            LIST => CollectionMut::List(&mut *word.cast()),
+            SET => CollectionMut::Set(&mut *word.cast()),
+            ZSET => CollectionMut::ZSet(&mut *word.cast()),
+            _ => CollectionMut::Stream(&mut *word.cast()),
+        }
+    }
+}
+
+/// Takes what an entry of that kind owns beside its block; `None` when it owns nothing else.
+///
+/// # Safety
+/// The value of an entry of that kind is stored there and is not used any more.
+pub(super) unsafe fn take_heavy(kind: u8, at: *const u8) -> Option<Heavy> {
+    // SAFETY: the caller says so; the kind tells the type of what is there, and an address came out of a box.
+    unsafe {
+        let word = || at.cast::<*mut ()>().read_unaligned();
+        let collection = match kind {
+            BLOB => return Some(Heavy::Blob(at.cast::<Blob>().read())),
+            HASH | FADING_HASH => Collection::Hash(Box::from_raw(word().cast())),
+            LIST => Collection::List(Box::from_raw(word().cast())),
+            SET => Collection::Set(Box::from_raw(word().cast())),
+            ZSET => Collection::ZSet(Box::from_raw(word().cast())),
+            STREAM => Collection::Stream(Box::from_raw(word().cast())),
+            _ => return None,
+        };
+        Some(Heavy::Collection(collection))
     }
 }
 

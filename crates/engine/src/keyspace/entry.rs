@@ -14,11 +14,13 @@
 use std::ptr;
 
 use pinyon_base::{Blob, Millis, write_i64};
+use pinyon_values::CollectionMut;
 
 use super::access::AccessWord;
 use super::block::{
-    ACCESS_BYTES, ARMED, BIG, BLOB, BYTES, Content, DEADLINE, EntryRef, INLINE_VALUE_MAX, INT, KIND, RAW, Shape, WIDE,
-    deadline_bytes, deadline_flags, varint_len, write_deadline, write_head, write_int, write_value, write_varint,
+    ACCESS_BYTES, ARMED, BIG, BLOB, BYTES, Content, DEADLINE, EntryRef, FADING_HASH, HASH, Heavy, INLINE_VALUE_MAX,
+    INT, KIND, RAW, Shape, WIDE, collection_mut_at, deadline_bytes, deadline_flags, kind_of_hash, take_heavy,
+    varint_len, write_deadline, write_head, write_int, write_value, write_varint,
 };
 use super::slab::{BLOCK_UNIT, Slab};
 use super::value::{Body, ValueRef};
@@ -101,9 +103,36 @@ impl Slot {
         self.flags() & KIND == BLOB
     }
 
-    /// Freeing the entry takes more than forgetting its block: a blob, or a big block.
+    /// Freeing the entry takes more than forgetting its block: a blob, a collection, or a big block.
     pub(super) fn is_heavy(&self) -> bool {
-        self.is_blob() || self.flags() & BIG != 0
+        self.flags() & KIND >= BLOB || self.flags() & BIG != 0
+    }
+
+    /// Whether the value is a hash of which fields have deadlines.
+    #[inline]
+    pub(super) fn is_fading(&self) -> bool {
+        self.flags() & KIND == FADING_HASH
+    }
+
+    /// The collection that the entry holds, to be changed.
+    #[inline]
+    pub(super) fn collection_mut(&mut self) -> Option<CollectionMut<'_>> {
+        let kind = self.flags() & KIND;
+        if kind <= BLOB {
+            return None;
+        }
+        let at = self.entry().shape().value_at;
+        // SAFETY: the entry's value is a collection of that kind, and the slot is borrowed mutably.
+        unsafe { Some(collection_mut_at(kind, self.block().add(at))) }
+    }
+
+    /// Sees to it that the slot says whether fields of its hash have deadlines. The value must be a hash.
+    pub(super) fn settle_hash_kind(&mut self) {
+        let Some(CollectionMut::Hash(hash)) = self.collection_mut() else { return };
+        let kind = kind_of_hash(hash);
+        debug_assert!(matches!(self.flags() & KIND, HASH | FADING_HASH));
+        // Both kinds have the same shape.
+        *self = self.retagged(self.block(), self.flags() & !KIND | kind);
     }
 
     /// The entry. The slot must not be empty.
@@ -149,8 +178,8 @@ impl Slot {
         let mut width = content.width();
         let is_simple = (flags | new_flags) & (BIG | WIDE) == 0
             && (flags ^ new_flags) & DEADLINE == 0
-            && flags & KIND != BLOB
-            && new_flags & KIND != BLOB
+            && flags & KIND < BLOB
+            && new_flags & KIND < BLOB
             && key_len < SHORT
             && old_width < SHORT
             && width < SHORT;
@@ -177,7 +206,7 @@ impl Slot {
                 Content::Bytes(bytes) | Content::Raw(bytes) => {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), block.add(value_at), width);
                 }
-                Content::Blob(_) => unreachable!("not simple"),
+                Content::Blob(_) | Content::Collection(_) => unreachable!("not simple"),
             }
         }
         *self = self.retagged(block, new_flags);
@@ -185,16 +214,16 @@ impl Slot {
     }
 
     /// Stores another value, deadline and access word, in place where the block's size stays the same. Not armed
-    /// afterwards. Returns the blob that the entry held.
+    /// afterwards. Returns what the entry owned beside its block.
     pub(super) fn store(
         &mut self,
         slab: &mut Slab,
         content: Content<'_>,
         deadline: Option<Millis>,
         access: AccessWord,
-    ) -> Option<Blob> {
+    ) -> Option<Heavy> {
         let old = self.entry().shape();
-        let freed = self.take_blob(&old);
+        let freed = self.take_heavy(&old);
         let new = Shape::of(&content, old.key_len, deadline);
         self.reshape(slab, &old, &new, deadline, false);
         self.set_access(access);
@@ -269,26 +298,27 @@ impl Slot {
         *self = self.retagged(block, self.flags());
     }
 
-    /// Frees the block and returns the blob that the entry held. The slab must be the one that the entry was made with.
-    pub(super) fn free(self, slab: &mut Slab) -> Option<Blob> {
+    /// Frees the block and returns what the entry owned beside it. The slab must be the one that the entry was made with.
+    pub(super) fn free(self, slab: &mut Slab) -> Option<Heavy> {
         let mut slot = self;
         let shape = slot.entry().shape();
-        let blob = slot.take_blob(&shape);
+        let heavy = slot.take_heavy(&shape);
         // SAFETY: the slot owned the block, and is gone now.
         unsafe { slab.free(slot.block(), shape.size) };
-        blob
+        heavy
     }
 
     /// Takes the entry apart into an owned value.
     pub(super) fn into_body(self, slab: &mut Slab) -> Body {
         let body = match self.entry().value() {
-            ValueRef::Blob(_) => None,
+            ValueRef::Blob(_) | ValueRef::Collection(_) => None,
             value => Some(Body::copy_of(&value)),
         };
         match (self.free(slab), body) {
-            (Some(blob), _) => Body::Blob(blob),
+            (Some(Heavy::Blob(blob)), _) => Body::Blob(blob),
+            (Some(Heavy::Collection(collection)), _) => Body::Collection(collection),
             (None, Some(body)) => body,
-            (None, None) => unreachable!("an entry of kind blob holds a blob"),
+            (None, None) => unreachable!("an entry owns its blob or collection"),
         }
     }
 
@@ -317,13 +347,10 @@ impl Slot {
         self.0.map_addr(|addr| addr & ADDRESS)
     }
 
-    /// Takes the blob out of an entry that will not be read before another value is written.
-    fn take_blob(&mut self, shape: &Shape) -> Option<Blob> {
-        if !self.is_blob() {
-            return None;
-        }
-        // SAFETY: the value is a blob, which is moved out; the caller overwrites or frees the block.
-        unsafe { Some(self.block().add(shape.value_at).cast::<Blob>().read()) }
+    /// Takes what the entry owns out of one that will not be read before another value is written.
+    fn take_heavy(&mut self, shape: &Shape) -> Option<Heavy> {
+        // SAFETY: the value is of that kind and is moved out; the caller overwrites or frees the block.
+        unsafe { take_heavy(self.flags() & KIND, self.block().add(shape.value_at)) }
     }
 
     /// Gives the block another shape for the same key. Key, head and, if `keep_value`, the value are in place afterwards.
@@ -369,14 +396,18 @@ impl Default for Slot {
 }
 
 impl Body {
-    /// The value as it is stored; borrowed but for a blob, which is shared.
-    pub(super) fn as_content(&self) -> Content<'_> {
-        match self {
+    /// Calls `store` with the value as it is stored.
+    pub(super) fn store_with<R>(self, store: impl FnOnce(Content<'_>) -> R) -> R {
+        if let Body::Collection(collection) = self {
+            return store(Content::Collection(collection));
+        }
+        store(match &self {
             Body::Int(value) => Content::Int(*value),
             Body::Bytes(bytes) => Content::Bytes(bytes),
             Body::Raw(bytes) => Content::Raw(bytes),
             Body::Blob(blob) => Content::Blob(blob.clone()),
-        }
+            Body::Collection(_) => unreachable!("stored above"),
+        })
     }
 
     pub(super) fn copy_of(value: &ValueRef<'_>) -> Body {
@@ -385,6 +416,7 @@ impl Body {
             ValueRef::Bytes(bytes) => Body::Bytes((*bytes).into()),
             ValueRef::Raw(bytes) => Body::Raw((*bytes).into()),
             ValueRef::Blob(blob) => Body::Blob((*blob).clone()),
+            ValueRef::Collection(collection) => Body::Collection(collection.to_collection()),
         }
     }
 }
@@ -413,5 +445,6 @@ pub(super) fn copy_text(value: &ValueRef<'_>, into: &mut Vec<u8>) {
         ValueRef::Int(value) => into.extend_from_slice(write_i64(&mut [0; 20], *value)),
         ValueRef::Bytes(bytes) | ValueRef::Raw(bytes) => into.extend_from_slice(bytes),
         ValueRef::Blob(blob) => into.extend_from_slice(blob),
+        ValueRef::Collection(_) => debug_assert!(false, "not a text"),
     }
 }

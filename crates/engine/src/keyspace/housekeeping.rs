@@ -4,7 +4,6 @@
 use pinyon_base::{DbIndex, Millis};
 
 use super::shard::Shard;
-use super::table::Table;
 
 /// Nodes of the wheel looked at in a step.
 const NODES_PER_STEP: usize = 64;
@@ -84,7 +83,7 @@ impl Shard {
     }
 
     fn stale_nodes(&self) -> usize {
-        self.wheel.node_count().saturating_sub(self.tables.iter().map(Table::volatile).sum())
+        self.wheel.node_count().saturating_sub(self.tables.iter().map(|table| table.volatile() + table.fading()).sum())
     }
 
     fn has_stale_nodes(&self) -> bool {
@@ -98,9 +97,12 @@ impl Shard {
         let mut keep = |db: DbIndex, hash: u64, deadline: Millis| {
             let table = &mut tables[usize::from(db.0)];
             // An armed entry needs the node for its own deadline only, which the wheel may have rounded up.
-            table
-                .find_volatile(hash, *now)
-                .is_some_and(|found| !found.is_armed() || found.deadline().is_some_and(|at| at <= deadline))
+            table.find_volatile(hash, *now).is_some_and(|found| {
+                let is_alarm = found.is_fading()
+                    && found.entry().hash().and_then(|fields| fields.alarm()).is_some_and(|at| at <= deadline.0);
+                let is_volatile = found.deadline().is_some();
+                is_alarm || (is_volatile && (!found.is_armed() || found.deadline().is_some_and(|at| at <= deadline)))
+            })
         };
         let more = wheel.compact_slice(NODES_PER_STEP, &mut keep);
         self.housekeeping.sweeping = more;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use pinyon_base::{Blob, DbIndex, Millis, parse_i64};
 use pinyon_resp::Args;
+use pinyon_values::Collection;
 
 use super::access::{self, AccessWord};
 use super::block::{Content, INLINE_VALUE_MAX};
+use super::collections::{expire_fields, settle_fields};
 use super::entry::copy_text;
 use super::expiry::ExpiryWheel;
 use super::shard::Ledger;
@@ -26,9 +28,9 @@ const BLOB_HEAD_BYTES: usize = 40;
 
 /// One database of a shard, seen by one command.
 pub struct Keyspace<'a> {
-    shard: &'a mut Shard,
-    db: DbIndex,
-    no_touch: bool,
+    pub(super) shard: &'a mut Shard,
+    pub(super) db: DbIndex,
+    pub(super) no_touch: bool,
     hint: Option<(usize, u64)>,
 }
 
@@ -58,6 +60,12 @@ impl<'a> Keyspace<'a> {
     /// Number of databases (SELECT, MOVE and COPY refuse indexes from here on).
     pub fn databases(&self) -> u16 {
         self.shard.tables.len() as u16
+    }
+
+    /// Deadlines up to this moment have passed: to set one of them is to remove. While records are applied none has.
+    #[inline]
+    pub fn past(&self) -> Millis {
+        if self.shard.ledger.journal.is_replaying() { Millis(i64::MIN) } else { self.shard.now }
     }
 
     /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
@@ -206,7 +214,7 @@ impl<'a> Keyspace<'a> {
     /// Puts back what `take` or `copy_out` gave, over whatever is there.
     pub fn restore(&mut self, key: Key<'_>, value: OwnedValue) {
         let ttl = value.deadline.map_or(Ttl::Clear, Ttl::At);
-        self.store(key, value.body.as_content(), ttl, Some(value.access));
+        value.body.store_with(|content| self.store(key, content, ttl, Some(value.access)));
     }
 
     /// A copy of the value with its deadline. As COPY has it, the copy was last used just now.
@@ -288,9 +296,15 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Stores a value with the access word given, or with that of an access now.
-    pub(super) fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
+    pub(super) fn store(&mut self, key: Key<'_>, mut content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
         let Shard { tables, now, ledger, wheel, touch, .. } = &mut *self.shard;
         ledger.watches.changed(self.db, key.hash);
+        let mut has_fields = false;
+        if let Content::Collection(Collection::Hash(hash)) = &mut content {
+            // Under another key, perhaps, or of another shard.
+            hash.set_alarm(None);
+            has_fields = true;
+        }
         let table = &mut tables[usize::from(self.db.0)];
         let Some(mut found) = table.find(key) else {
             let deadline = match ttl {
@@ -301,6 +315,9 @@ impl<'a> Keyspace<'a> {
             if let Some(at) = deadline {
                 wheel.add(self.db, key.hash, at);
                 found.set_armed(true);
+            }
+            if has_fields {
+                settle_fields(&mut found, wheel, self.db, key.hash);
             }
             return;
         };
@@ -319,8 +336,11 @@ impl<'a> Keyspace<'a> {
         let access = access.unwrap_or_else(|| {
             if is_due { touch.fresh } else { touch.word_after_overwrite(found.entry().access(), *now, self.no_touch) }
         });
-        if let Some(blob) = found.store(content, deadline, access) {
-            ledger.graveyard.bury_blob(blob, false);
+        if let Some(heavy) = found.store(content, deadline, access) {
+            ledger.graveyard.bury(heavy, false);
+        }
+        if has_fields {
+            settle_fields(&mut found, wheel, self.db, key.hash);
         }
         if before.deadline.is_some() || deadline.is_some() {
             arm(&mut found, before, deadline, wheel, self.db, key.hash);
@@ -393,6 +413,9 @@ pub(super) fn lookup<'t>(
     ledger: &mut Ledger,
 ) -> Option<Found<'t>> {
     let found = tables[usize::from(db.0)].find(key)?;
+    if found.is_fading() {
+        return lookup_fading(found, db, key, now, ledger);
+    }
     if found.is_due(now) {
         if ledger.journal.is_replaying() {
             return Some(found);
@@ -401,24 +424,56 @@ pub(super) fn lookup<'t>(
             // A transaction that holds it may run at an earlier moment.
             return None;
         }
-        ledger.journal.gone(db, key.bytes);
-        ledger.stats.expired += 1;
-        ledger.stats.expired_on_access += 1;
+        expired_on_access(found, db, key, ledger);
+        return None;
+    }
+    Some(found)
+}
+
+/// [`lookup`] of a hash with fields that have deadlines: those that are due go first, and with the last one the key.
+#[cold]
+fn lookup_fading<'t>(
+    mut found: Found<'t>,
+    db: DbIndex,
+    key: Key<'_>,
+    now: Millis,
+    ledger: &mut Ledger,
+) -> Option<Found<'t>> {
+    if ledger.journal.is_replaying() {
+        return Some(found);
+    }
+    if found.is_due(now) {
+        if !ledger.transactions.holds(key.hash) {
+            expired_on_access(found, db, key, ledger);
+        }
+        return None;
+    }
+    expire_fields(&mut found, db, key.hash, now, usize::MAX, ledger);
+    if found.entry().hash().is_some_and(|fields| fields.is_empty()) {
         ledger.removed(db, key.hash, found.remove(), false);
         return None;
     }
     Some(found)
 }
 
+#[cold]
+fn expired_on_access(found: Found<'_>, db: DbIndex, key: Key<'_>, ledger: &mut Ledger) {
+    ledger.stats.expired += 1;
+    ledger.stats.expired_on_access += 1;
+    ledger.journal.gone(db, key.bytes);
+    ledger.removed(db, key.hash, found.remove(), false);
+}
+
 /// Bytes that an entry takes in memory.
 pub(super) fn memory_of(found: &Found<'_>) -> usize {
     let entry = found.entry();
     let node = if found.deadline().is_some() { NODE_BYTES } else { 0 };
-    let blob = match entry.value() {
+    let owned = match entry.value() {
         ValueRef::Blob(blob) => blob.capacity() + BLOB_HEAD_BYTES,
+        ValueRef::Collection(collection) => collection.memory(),
         _ => 0,
     };
-    entry.block_bytes() + SLOT_BYTES + node + blob
+    entry.block_bytes() + SLOT_BYTES + node + owned
 }
 
 /// An entry's deadline and whether the wheel has a node for exactly it.

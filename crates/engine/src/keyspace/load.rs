@@ -3,14 +3,14 @@
 //! The layout of entries is drawn in [`super::snapshot`]. Bytes are not trusted: those that make no sense are an error.
 
 use pinyon_base::{Blob, DbIndex, slot_of};
-use pinyon_values::Item;
-use pinyon_values::codec::{Decoder, Encoding, Part};
+use pinyon_values::{Collection, Item};
+use pinyon_values::codec::{Builder, Decoder, Encoding, Kind, Part};
 
 use super::access::AccessWord;
-use super::block::INLINE_VALUE_MAX;
+use super::block::{Content, INLINE_VALUE_MAX};
 use super::keyspace::content_of;
 use super::snapshot::FORMAT;
-use super::{NewValue, Shard, Ttl};
+use super::{Limits, NewValue, Shard, Ttl};
 use crate::record::read::Reader;
 use crate::record::{Damaged, Slots};
 
@@ -26,6 +26,7 @@ enum Decoded {
     Int(i64),
     /// It is in the loader's buffer.
     Text,
+    Collection(Collection),
 }
 
 impl Loader {
@@ -53,7 +54,7 @@ impl Loader {
             let (key, deadline) = (reader.bytes()?, reader.deadline()?);
             let access = AccessWord::from_bytes(reader.exactly()?);
             let encoding = reader.byte()?;
-            let (value, length) = self.decode(encoding, reader.rest())?;
+            let (value, length) = self.decode(encoding, reader.rest(), &shard.config.limits)?;
             reader.pass(length);
             if self.own.contain(slot_of(key)) {
                 self.loaded += 1;
@@ -67,6 +68,9 @@ impl Loader {
         let mut ks = shard.keyspace(db, true);
         let key = ks.key_of(key);
         let value = match value {
+            Decoded::Collection(collection) => {
+                return ks.store(key, Content::Collection(collection), ttl, Some(access));
+            }
             Decoded::Int(value) => NewValue::Int(value),
             Decoded::Text if self.text.len() > INLINE_VALUE_MAX => {
                 let mut text = std::mem::take(&mut self.text);
@@ -80,10 +84,16 @@ impl Loader {
     }
 
     /// The value at the front of `bytes`, and how many of them it takes.
-    fn decode(&mut self, encoding: u8, bytes: &[u8]) -> Result<(Decoded, usize), Damaged> {
+    fn decode(&mut self, encoding: u8, bytes: &[u8], limits: &Limits) -> Result<(Decoded, usize), Damaged> {
         let wrong = |error: &dyn std::fmt::Display| Damaged::Value(error.to_string());
         let encoding = Encoding::of(encoding, FORMAT).map_err(|error| wrong(&error))?;
         let mut decoder = Decoder::new(encoding);
+        if encoding.kind() != Kind::String {
+            let mut builder = Builder::new(limits.of_collections());
+            let step = decoder.step(bytes, &mut |part| builder.put(part)).map_err(|error| wrong(&error))?;
+            let collection = builder.finish().filter(|_| step.need == 0).ok_or(Damaged::Short)?;
+            return Ok((Decoded::Collection(collection), step.consumed));
+        }
         let mut value = Decoded::Text;
         let text = &mut self.text;
         text.clear();

@@ -11,6 +11,7 @@
 
 pub mod access;
 mod block;
+mod collections;
 mod directory;
 mod entry;
 pub mod evict;
@@ -33,7 +34,9 @@ mod table;
 mod tests;
 mod value;
 
+pub use access::Rng;
 pub use block::INLINE_VALUE_MAX;
+pub use collections::{Limits, Typed};
 pub use evict::EvictionPolicy;
 pub use journal::Journal;
 pub use keyspace::Keyspace;

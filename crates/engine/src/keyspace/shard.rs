@@ -3,7 +3,8 @@
 use pinyon_base::{Blob, DbIndex, Millis};
 
 use super::access::{self, AccessPolicy, AccessWord, Rng};
-use super::block::EntryRef;
+use super::block::{EntryRef, Heavy};
+use super::collections::{Limits, expire_fields, settle_fields};
 use super::evict::{EvictionPool, Sample};
 use super::expiry::{Due, ExpiryWheel, Fired};
 use super::graveyard::Graveyard;
@@ -11,7 +12,7 @@ use super::housekeeping::Housekeeping;
 use super::journal::Journal;
 use super::keyspace::memory_of;
 use super::snapshot::Snapshot;
-use super::table::{KeyHasher, Table};
+use super::table::{Found, KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
 use crate::transaction::{Queue, TransactionId, WatcherId, Watches};
 
@@ -33,6 +34,8 @@ pub struct ShardConfig {
     pub maxmemory_samples: u32,
     /// Whether due keys are removed by the timer (DEBUG SET-ACTIVE-EXPIRE).
     pub active_expire: bool,
+    /// Up to where collections stay small.
+    pub limits: Limits,
 }
 
 impl Default for ShardConfig {
@@ -47,16 +50,25 @@ impl Default for ShardConfig {
             lfu_decay_time: 1,
             maxmemory_samples: 5,
             active_expire: true,
+            limits: Limits::default(),
         }
     }
 }
 
 impl ShardConfig {
+    /// The seed of the keys' hash is good for the tables inside of collections, too.
+    fn with_seeds(mut self) -> ShardConfig {
+        self.limits = self.limits.seeded(self.hash_seed[0]);
+        self
+    }
+
     fn access_policy(&self) -> AccessPolicy {
         AccessPolicy { lfu: self.policy.is_lfu(), log_factor: self.lfu_log_factor, decay_minutes: self.lfu_decay_time }
     }
 }
 
+/// Fields taken out of a hash at a time.
+const FIELDS_PER_NODE: usize = 32;
 /// How often eviction looks for a key that no transaction holds.
 const EVICTION_TRIES: usize = 16;
 
@@ -101,12 +113,12 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// A key has been removed; `blob`: a value with a block of its own.
+    /// A key has been removed; `heavy`: what it owned beside its block.
     #[inline]
-    pub(super) fn removed(&mut self, db: DbIndex, hash: u64, blob: Option<Blob>, later: bool) {
+    pub(super) fn removed(&mut self, db: DbIndex, hash: u64, heavy: Option<Heavy>, later: bool) {
         self.watches.changed(db, hash);
-        if let Some(blob) = blob {
-            self.graveyard.bury_blob(blob, later);
+        if let Some(heavy) = heavy {
+            self.graveyard.bury(heavy, later);
         }
     }
 }
@@ -125,10 +137,14 @@ pub struct Shard {
     pub(super) scratch: Vec<u8>,
     hasher: KeyHasher,
     pool: EvictionPool,
+    /// Hashes, by database and the hash of the key, of which more fields were due than were taken out at once. Their alarm has
+    /// gone off already.
+    fading: Vec<(DbIndex, u64)>,
 }
 
 impl Shard {
     pub fn new(config: ShardConfig) -> Shard {
+        let config = config.with_seeds();
         let hasher = KeyHasher::new(config.hash_seed);
         let now = Millis(0);
         let policy = config.access_policy();
@@ -144,6 +160,7 @@ impl Shard {
             scratch: Vec::new(),
             hasher,
             pool: EvictionPool::new(),
+            fading: Vec::new(),
         }
     }
 
@@ -157,7 +174,8 @@ impl Shard {
             hash_seed: self.config.hash_seed,
             rng_seed: self.config.rng_seed,
             ..config.clone()
-        };
+        }
+        .with_seeds();
         self.touch.policy = self.config.access_policy();
         self.begin_turn(self.now);
     }
@@ -218,16 +236,50 @@ impl Shard {
         if !self.config.active_expire {
             return false;
         }
-        let Shard { tables, ledger, wheel, .. } = self;
+        let Shard { tables, ledger, wheel, fading, .. } = self;
         if ledger.transactions.holds_all() {
             return false;
         }
-        wheel.advance_with(now, budget, &mut Expirer { now, tables, ledger, on_expired })
+        let more = wheel.advance_with(now, budget, &mut Expirer { now, tables, ledger, fading, on_expired });
+        self.expire_fields_slice(now, budget) || more
+    }
+
+    /// Goes on with hashes of which many fields are due: `budget` fields. True: more are.
+    fn expire_fields_slice(&mut self, now: Millis, budget: usize) -> bool {
+        let Shard { tables, ledger, wheel, fading, .. } = self;
+        let mut left = budget;
+        while let Some(&(db, hash)) = fading.last() {
+            if left == 0 {
+                return true;
+            }
+            let count = left.min(FIELDS_PER_NODE);
+            left -= count;
+            let found = tables[usize::from(db.0)].find_volatile(hash, now).filter(Found::is_fading);
+            let Some(mut found) = found else {
+                fading.pop();
+                continue;
+            };
+            if expire_fields(&mut found, db, hash, now, count, ledger) {
+                continue;
+            }
+            fading.pop();
+            if found.hash_mut().is_some_and(|fields| fields.is_empty()) {
+                ledger.removed(db, hash, found.remove(), false);
+            } else if let Some(fields) = found.hash_mut() {
+                fields.set_alarm(None);
+                settle_fields(&mut found, wheel, db, hash);
+            }
+        }
+        false
     }
 
     /// When `expire_slice` should be called next; `None` when there is nothing to expire.
     pub fn next_deadline(&self) -> Option<Millis> {
-        if self.config.active_expire { self.wheel.next_deadline() } else { None }
+        match self.config.active_expire {
+            true if !self.fading.is_empty() => Some(self.now),
+            true => self.wheel.next_deadline(),
+            false => None,
+        }
     }
 
     /// Removes one key as the policy says.
@@ -321,6 +373,15 @@ impl Shard {
         self.tell_watchers_of(&[a, b]);
         self.tables.swap(usize::from(a.0), usize::from(b.0));
         self.wheel.swap_db(a, b);
+        for (db, _) in &mut self.fading {
+            *db = if *db == a {
+                b
+            } else if *db == b {
+                a
+            } else {
+                *db
+            };
+        }
         self.housekeeping.swap_db(usize::from(a.0), usize::from(b.0));
         self.pool.clear();
     }
@@ -397,6 +458,7 @@ impl Shard {
 
     pub fn reset_stats(&mut self) {
         self.ledger.stats = ShardStats::default();
+        self.ledger.graveyard.forget_freed();
     }
 
     pub fn table_stats(&self, db: DbIndex) -> TableStats {
@@ -417,6 +479,12 @@ impl Shard {
     /// freed by [`Shard::background_slice`]. Memory use as users mean it (`used_memory`, `maxmemory`) is without them.
     pub fn slack_bytes(&self) -> usize {
         self.tables.iter().map(Table::slack_bytes).sum::<usize>() + self.ledger.graveyard.bytes()
+    }
+
+    /// Values that wait to be freed, and those that were freed after their command, since CONFIG RESETSTAT
+    /// (`lazyfree_pending_objects`, `lazyfreed_objects`).
+    pub fn lazy_freed(&self) -> (usize, u64) {
+        (self.ledger.graveyard.pending(), self.ledger.graveyard.freed())
     }
 
     /// Long strings that wait to be freed, for dropping them on another thread: giving hundreds of MiB back to the kernel
@@ -493,23 +561,47 @@ struct Expirer<'s> {
     now: Millis,
     tables: &'s mut [Table],
     ledger: &'s mut Ledger,
+    /// See [`Shard::fading`].
+    fading: &'s mut Vec<(DbIndex, u64)>,
     on_expired: &'s mut dyn FnMut(DbIndex, &[u8]),
 }
 
 impl Due for Expirer<'_> {
-    fn fire(&mut self, db: DbIndex, hash: u64, _deadline: Millis) -> Fired {
+    fn fire(&mut self, db: DbIndex, hash: u64, node: Millis) -> Fired {
         let Some(mut found) = self.tables[usize::from(db.0)].find_volatile(hash, self.now) else { return Fired::Done };
+        if found.is_due(self.now) {
+            if self.ledger.transactions.holds(hash) {
+                // A transaction is about to run at an earlier moment: a little later.
+                return Fired::RearmAt(self.now);
+            }
+            (self.on_expired)(db, found.entry().key());
+            self.ledger.stats.expired += 1;
+            self.ledger.journal.gone(db, found.entry().key());
+            self.ledger.removed(db, hash, found.remove(), false);
+            return Fired::Done;
+        }
+        if found.is_fading() {
+            let more = expire_fields(&mut found, db, hash, self.now, FIELDS_PER_NODE, self.ledger);
+            let Some(fields) = found.hash_mut() else { return Fired::Done };
+            if fields.is_empty() {
+                self.ledger.removed(db, hash, found.remove(), false);
+                return Fired::Done;
+            }
+            // Otherwise this node was for the key's own deadline, or is left over.
+            if fields.alarm().is_some_and(|alarm| alarm <= node.0) {
+                if more {
+                    self.fading.push((db, hash));
+                    return Fired::Done;
+                }
+                let next = fields.next_deadline();
+                fields.set_alarm(next);
+                if let Some(next) = next {
+                    return Fired::RearmAt(Millis(next));
+                }
+            }
+        }
         match found.deadline() {
             None => Fired::Done,
-            // A transaction is about to run at an earlier moment: a little later.
-            Some(at) if at <= self.now && self.ledger.transactions.holds(hash) => Fired::RearmAt(self.now),
-            Some(at) if at <= self.now => {
-                (self.on_expired)(db, found.entry().key());
-                self.ledger.journal.gone(db, found.entry().key());
-                self.ledger.stats.expired += 1;
-                self.ledger.removed(db, hash, found.remove(), false);
-                Fired::Done
-            }
             // Another node fires at exactly the deadline: this one is left over from an earlier one.
             Some(_) if found.is_armed() => Fired::Done,
             Some(at) => {

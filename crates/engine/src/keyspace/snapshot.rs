@@ -18,7 +18,7 @@
 
 use pinyon_base::{Blob, DbIndex};
 use pinyon_values::Item;
-use pinyon_values::codec::{Encoder, Part, Settings, Shape, VERSION_7_4};
+use pinyon_values::codec::{Encoder, Part, Saving, Settings, Shape, VERSION_7_4, shape_of};
 
 use super::block::EntryRef;
 use super::entry::Slot;
@@ -112,6 +112,11 @@ impl Batch {
                 self.string(Part::Long { len: blob.len() as u64 });
                 self.marks.push((self.bytes.len(), Mark::Blob(blob.clone())));
                 self.blob_bytes += blob.len();
+            }
+            ValueRef::Collection(collection) => {
+                let mut encoder = Encoder::new(shape_of(collection), SETTINGS);
+                self.bytes.push(encoder.number());
+                Saving::all(collection, &mut |part| encoder.put(part, &mut self.bytes));
             }
         }
     }

@@ -11,6 +11,8 @@ pub struct ShardStats {
     pub expired: u64,
     /// Of these, the ones that an access found before the timer did.
     pub expired_on_access: u64,
+    /// Fields of hashes removed because their deadline had passed.
+    pub expired_fields: u64,
     /// Keys removed to stay below maxmemory.
     pub evicted: u64,
 }

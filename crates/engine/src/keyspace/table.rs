@@ -14,9 +14,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::ptr;
 
 use pinyon_base::{Blob, Millis};
+use pinyon_values::CollectionMut;
+use pinyon_values::hash::Hash;
 
 use super::access::AccessWord;
-use super::block::{Content, EntryRef};
+use super::block::{Content, EntryRef, Heavy};
 use super::directory::{Directory, Located};
 use super::entry::Slot;
 use super::segment::{BUCKET_COUNTS, Hash16, LANES, Place, SegmentPtr, buckets_for, len_max};
@@ -61,6 +63,8 @@ pub(super) struct Table {
     heavy: usize,
     /// Bytes in blobs.
     blob_bytes: usize,
+    /// Hashes with fields that have deadlines.
+    fading: usize,
     deadline_sum: i128,
 }
 
@@ -79,6 +83,7 @@ impl Table {
             volatile: 0,
             heavy: 0,
             blob_bytes: 0,
+            fading: 0,
             deadline_sum: 0,
         }
     }
@@ -115,6 +120,12 @@ impl Table {
         self.volatile
     }
 
+    /// Hashes with fields that have deadlines.
+    #[inline]
+    pub(super) fn fading(&self) -> usize {
+        self.fading
+    }
+
     /// Mean time from `now` to the deadline of the volatile entries, in ms; 0 without any.
     pub(super) fn average_ttl(&self, now: Millis) -> i64 {
         match self.volatile as i128 {
@@ -135,7 +146,7 @@ impl Table {
         }
     }
 
-    /// Bytes held from the allocator: directory, entries, blobs.
+    /// Bytes held from the allocator: directory, entries, blobs; collections are not counted.
     pub(super) fn bytes(&self) -> usize {
         self.directory.node_bytes() + self.slab.reserved_bytes() + self.blob_bytes
     }
@@ -148,21 +159,46 @@ impl Table {
     /// The entry of a key.
     #[inline]
     pub(super) fn find(&mut self, key: Key<'_>) -> Option<Found<'_>> {
+        let (located, at) = self.place_of(key)?;
+        Some(Found { hash: key.hash, table: self, located, at })
+    }
+
+    /// The entry of a key; where there is none, a new one with the content that `make` gives, and true.
+    #[inline]
+    pub(super) fn find_or_insert<'v>(
+        &mut self,
+        key: Key<'_>,
+        access: AccessWord,
+        make: impl FnOnce() -> Content<'v>,
+    ) -> (Found<'_>, bool) {
+        match self.place_of(key) {
+            Some((located, at)) => (Found { hash: key.hash, table: self, located, at }, false),
+            None => (self.insert(key, make(), None, access), true),
+        }
+    }
+
+    #[inline]
+    fn place_of(&self, key: Key<'_>) -> Option<(Located, Place)> {
         let located = self.directory.locate(key.hash)?;
         // SAFETY: the directory names live segments, and `self` is borrowed.
         let segment = unsafe { located.segment.as_ref() };
         let at = segment.find(Hash16::of(key.hash), |slot| slot.entry().has_key(key.bytes))?;
-        Some(Found { hash: key.hash, table: self, located, at })
+        Some((located, at))
     }
 
-    /// The volatile entry whose key has this hash. Should several have it, one that is due at `now`.
+    /// The entry whose key has this hash and a deadline, of its own or of fields. Should several have it, one that is due at
+    /// `now`.
     pub(super) fn find_volatile(&mut self, hash: u64, now: Millis) -> Option<Found<'_>> {
         let located = self.directory.locate(hash)?;
         // SAFETY: as in `find`.
         let segment = unsafe { located.segment.as_ref() };
         let hasher = &self.hasher;
-        let is_it = |slot: &Slot| slot.is_volatile() && hasher.hash(slot.entry().key()) == hash;
-        let is_due = |slot: &Slot| is_it(slot) && slot.entry().deadline().is_some_and(|at| at <= now);
+        let is_it = |slot: &Slot| (slot.is_volatile() || slot.is_fading()) && hasher.hash(slot.entry().key()) == hash;
+        let is_due = |slot: &Slot| {
+            is_it(slot)
+                && (slot.entry().deadline().is_some_and(|at| at <= now)
+                    || slot.entry().next_fading().is_some_and(|at| at <= now))
+        };
         let bits = Hash16::of(hash);
         let at = segment.find(bits, is_due).or_else(|| segment.find(bits, is_it))?;
         Some(Found { hash, table: self, located, at })
@@ -209,15 +245,15 @@ impl Table {
         }
     }
 
-    /// Frees a part of the table; blobs are handed out. False: all is freed. The table must not be used for anything else
+    /// Frees a part of the table; blobs and collections are handed out. False: all is freed. The table must not be used for anything else
     /// afterwards.
-    pub(super) fn dismantle(&mut self, on_blob: &mut dyn FnMut(Blob)) -> bool {
+    pub(super) fn dismantle(&mut self, on_heavy: &mut dyn FnMut(Heavy)) -> bool {
         const LIGHT_SEGMENTS: usize = 200;
         self.len = 0;
         // Segments and most entries lie in the slab's regions and go with them. The directory still has nodes of its own.
         for _ in 0..if self.heavy > 0 { 1 } else { LIGHT_SEGMENTS } {
             let Some(cut) = self.directory.cut_first() else {
-                self.blob_bytes = 0;
+                (self.blob_bytes, self.fading) = (0, 0);
                 // SAFETY: no segment is left, so no slot that owns a block.
                 return unsafe { self.slab.release_regions(1) };
             };
@@ -227,8 +263,8 @@ impl Table {
                 unsafe { cut.as_mut() }.drain(|_, slot| {
                     if slot.is_heavy() {
                         *heavy -= 1;
-                        if let Some(blob) = slot.free(slab) {
-                            on_blob(blob);
+                        if let Some(heavy) = slot.free(slab) {
+                            on_heavy(heavy);
                         }
                     }
                 });
@@ -278,6 +314,7 @@ impl Table {
     #[cfg(test)]
     pub(super) fn check(&self) {
         let (mut len, mut volatile, mut heavy, mut deadlines, mut blobs, mut used) = (0, 0, 0, 0, 0, 0);
+        let mut fading = 0;
         self.directory.check(|segment, located| {
             segment.check();
             volatile += segment.volatile();
@@ -291,6 +328,8 @@ impl Table {
                     assert_eq!(bits, Hash16::of(hash));
                     len += 1;
                     heavy += usize::from(slot.is_heavy());
+                    fading += usize::from(slot.is_fading());
+                    assert_eq!(slot.is_fading(), entry.next_fading().is_some());
                     deadlines += entry.deadline().map_or(0, |at| i128::from(at.0));
                     used += entry.block_bytes();
                     if let ValueRef::Blob(blob) = entry.value() {
@@ -299,7 +338,7 @@ impl Table {
                 }
             }
         });
-        assert_eq!((len, volatile, heavy), (self.len, self.volatile, self.heavy));
+        assert_eq!((len, volatile, heavy, fading), (self.len, self.volatile, self.heavy, self.fading));
         assert_eq!((deadlines, blobs, used), (self.deadline_sum, self.blob_bytes, self.slab.used_bytes()));
     }
 
@@ -417,6 +456,8 @@ impl Table {
             self.heavy = self.heavy.wrapping_add_signed(by);
             if let ValueRef::Blob(blob) = slot.entry().value() {
                 self.blob_bytes = self.blob_bytes.wrapping_add_signed(by * blob.capacity() as isize);
+            } else if slot.is_fading() {
+                self.fading = self.fading.wrapping_add_signed(by);
             }
         }
     }
@@ -486,6 +527,40 @@ impl<'t> Found<'t> {
         segment.slot(at).entry().value()
     }
 
+    /// The collection, to be changed, for as long as the table stays borrowed.
+    #[inline]
+    pub(super) fn into_collection_mut(mut self) -> Option<CollectionMut<'t>> {
+        self.save_first();
+        let Found { table: _table, located, at, .. } = self;
+        // SAFETY: as in `slot_mut`; the table was borrowed for 't.
+        let segment = unsafe { located.segment.as_mut::<'t>() };
+        segment.slot_mut(at).collection_mut()
+    }
+
+    /// The hash that the entry holds, to be changed.
+    #[inline]
+    pub(super) fn hash_mut(&mut self) -> Option<&mut Hash> {
+        self.save_first();
+        match self.slot_mut().collection_mut() {
+            Some(CollectionMut::Hash(hash)) => Some(hash),
+            _ => None,
+        }
+    }
+
+    /// Whether the value is a hash of which fields have deadlines. Touches the slot only.
+    #[inline]
+    pub(super) fn is_fading(&self) -> bool {
+        self.slot().is_fading()
+    }
+
+    /// Takes note of a change of the hash that the entry holds: whether fields have deadlines now.
+    pub(super) fn settle_hash_kind(&mut self) {
+        let was_fading = self.is_fading();
+        self.slot_mut().settle_hash_kind();
+        let by = isize::from(self.is_fading()) - isize::from(was_fading);
+        self.table.fading = self.table.fading.wrapping_add_signed(by);
+    }
+
     #[inline]
     pub(super) fn deadline(&self) -> Option<Millis> {
         if self.slot().is_volatile() { self.entry().deadline() } else { None }
@@ -513,8 +588,14 @@ impl<'t> Found<'t> {
         }
     }
 
-    /// Stores another value, deadline and access word. Not armed afterwards. Returns a blob that the entry held.
-    pub(super) fn store(&mut self, content: Content<'_>, deadline: Option<Millis>, access: AccessWord) -> Option<Blob> {
+    /// Stores another value, deadline and access word. Not armed afterwards. Returns what the entry owned beside its
+    /// block.
+    pub(super) fn store(
+        &mut self,
+        content: Content<'_>,
+        deadline: Option<Millis>,
+        access: AccessWord,
+    ) -> Option<Heavy> {
         self.save_first();
         let old = self.deadline();
         if self.slot_mut().store_in_place(&content, deadline, access) {
@@ -558,8 +639,8 @@ impl<'t> Found<'t> {
         result
     }
 
-    /// Removes the entry. Returns a blob that it held.
-    pub(super) fn remove(mut self) -> Option<Blob> {
+    /// Removes the entry. Returns what it owned beside its block.
+    pub(super) fn remove(mut self) -> Option<Heavy> {
         self.take_slot(Slot::free)
     }
 

@@ -3,6 +3,7 @@
 use pinyon_base::number::{parse_i64, write_i64};
 use pinyon_base::{Blob, Millis};
 use pinyon_resp::Writer;
+use pinyon_values::{Collection, CollectionRef};
 
 use super::access::AccessWord;
 
@@ -16,19 +17,43 @@ const BY_REFERENCE_LEN_MIN: usize = 32 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyType {
     String,
+    List,
+    Set,
+    ZSet,
+    Hash,
+    Stream,
 }
 
 impl KeyType {
+    pub const ALL: [KeyType; 6] =
+        [KeyType::String, KeyType::List, KeyType::Set, KeyType::ZSet, KeyType::Hash, KeyType::Stream];
+
     /// The name that TYPE replies and SCAN's TYPE option takes.
     pub fn name(self) -> &'static str {
         match self {
             KeyType::String => "string",
+            KeyType::List => "list",
+            KeyType::Set => "set",
+            KeyType::ZSet => "zset",
+            KeyType::Hash => "hash",
+            KeyType::Stream => "stream",
         }
     }
 
     /// The type of that name, in any case.
     pub fn named(name: &[u8]) -> Option<KeyType> {
-        name.eq_ignore_ascii_case(b"string").then_some(KeyType::String)
+        KeyType::ALL.into_iter().find(|one| name.eq_ignore_ascii_case(one.name().as_bytes()))
+    }
+
+    /// The type of a collection.
+    pub fn of(collection: CollectionRef<'_>) -> KeyType {
+        match collection {
+            CollectionRef::Hash(_) => KeyType::Hash,
+            CollectionRef::List(_) => KeyType::List,
+            CollectionRef::Set(_) => KeyType::Set,
+            CollectionRef::ZSet(_) => KeyType::ZSet,
+            CollectionRef::Stream(_) => KeyType::Stream,
+        }
     }
 }
 
@@ -43,6 +68,8 @@ pub enum ValueRef<'v> {
     Raw(&'v [u8]),
     /// A longer string, shared by reference with the replies that carry it.
     Blob(&'v Blob),
+    /// A hash, list, set, sorted set or stream. What follows is for strings: whoever uses it has looked at the type.
+    Collection(CollectionRef<'v>),
 }
 
 impl<'v> ValueRef<'v> {
@@ -52,6 +79,7 @@ impl<'v> ValueRef<'v> {
             ValueRef::Int(value) => write_i64(&mut [0; 20], *value).len(),
             ValueRef::Bytes(bytes) | ValueRef::Raw(bytes) => bytes.len(),
             ValueRef::Blob(blob) => blob.len(),
+            ValueRef::Collection(_) => 0,
         }
     }
 
@@ -67,6 +95,10 @@ impl<'v> ValueRef<'v> {
             ValueRef::Bytes(bytes) | ValueRef::Raw(bytes) => out.bulk(bytes),
             ValueRef::Blob(blob) if blob.len() < BY_REFERENCE_LEN_MIN => out.bulk(blob),
             ValueRef::Blob(blob) => out.bulk_blob(blob),
+            ValueRef::Collection(_) => {
+                debug_assert!(false, "a collection is no bulk string");
+                out.null();
+            }
         }
     }
 
@@ -76,6 +108,7 @@ impl<'v> ValueRef<'v> {
             ValueRef::Int(value) => write_i64(scratch, *value),
             ValueRef::Bytes(bytes) | ValueRef::Raw(bytes) => bytes,
             ValueRef::Blob(blob) => blob,
+            ValueRef::Collection(_) => b"",
         }
     }
 
@@ -89,20 +122,25 @@ impl<'v> ValueRef<'v> {
         match self {
             ValueRef::Int(value) => Some(*value),
             ValueRef::Bytes(bytes) | ValueRef::Raw(bytes) => parse_i64(bytes),
-            ValueRef::Blob(_) => None,
+            ValueRef::Blob(_) | ValueRef::Collection(_) => None,
         }
     }
 
+    #[inline]
     pub fn key_type(&self) -> KeyType {
-        KeyType::String
+        match self {
+            ValueRef::Collection(collection) => KeyType::of(*collection),
+            _ => KeyType::String,
+        }
     }
 
-    /// What OBJECT ENCODING answers: "int", "embstr" or "raw".
+    /// What OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
         match self {
             ValueRef::Int(_) => "int",
             ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_LEN_MAX => "embstr",
             ValueRef::Bytes(_) | ValueRef::Raw(_) | ValueRef::Blob(_) => "raw",
+            ValueRef::Collection(collection) => collection.encoding(),
         }
     }
 }
@@ -146,6 +184,7 @@ pub(super) enum Body {
     Bytes(Box<[u8]>),
     Raw(Box<[u8]>),
     Blob(Blob),
+    Collection(Collection),
 }
 
 impl OwnedValue {
@@ -166,10 +205,11 @@ impl OwnedValue {
             Body::Bytes(bytes) => ValueRef::Bytes(bytes),
             Body::Raw(bytes) => ValueRef::Raw(bytes),
             Body::Blob(blob) => ValueRef::Blob(blob),
+            Body::Collection(collection) => ValueRef::Collection(collection.as_ref()),
         }
     }
 
     pub fn key_type(&self) -> KeyType {
-        KeyType::String
+        self.as_ref().key_type()
     }
 }

@@ -6,6 +6,8 @@
 
 use pinyon_base::{DbIndex, ShardId, Slot, slot_of, slots_of};
 use pinyon_resp::{Args, Output, Proto, Span, Writer};
+use pinyon_values::Collection;
+use pinyon_values::codec::{Builder, Decoder, Encoding, VERSION_7_4};
 
 use super::encode::with_subcommand;
 use super::read::{Damaged, Op, Reader};
@@ -13,7 +15,7 @@ use crate::Cx;
 use crate::command::keys_of;
 use crate::command::registry::registry;
 use crate::command::row::Handler;
-use crate::keyspace::{NewValue, Shard, Ttl};
+use crate::keyspace::{self, NewValue, Shard, Ttl};
 
 /// Slots from one to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +207,23 @@ fn on_key(shard: &mut Shard, db: DbIndex, op: Op<'_>) -> Result<(), Damaged> {
             let key = ks.key_of(key);
             ks.set_deadline(key, deadline);
         }
-        Op::Value { encoding, .. } => return Err(Damaged::Value(format!("encoding {encoding} is not known"))),
+        Op::Value { key, deadline, encoding, encoded } => {
+            let collection = collection(encoding, encoded, ks.limits()).map_err(Damaged::Value)?;
+            let key = ks.key_of(key);
+            ks.put_collection(key, collection, deadline.map_or(Ttl::Clear, Ttl::At));
+        }
         Op::Command { .. } | Op::Flush | Op::FlushAll | Op::Swap { .. } => {}
     }
     Ok(())
+}
+
+fn collection(encoding: u8, encoded: &[u8], limits: &keyspace::Limits) -> Result<Collection, String> {
+    let encoding = Encoding::of(encoding, VERSION_7_4).map_err(|error| error.to_string())?;
+    let mut builder = Builder::new(limits.of_collections());
+    let step =
+        Decoder::new(encoding).step(encoded, &mut |part| builder.put(part)).map_err(|error| error.to_string())?;
+    match builder.finish() {
+        Some(collection) if step.need == 0 => Ok(collection),
+        _ => Err("it ends too early, or is no collection".to_owned()),
+    }
 }

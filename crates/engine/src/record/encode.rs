@@ -123,6 +123,7 @@ impl Shard {
             ValueRef::Int(value) => write::text(db, key, deadline, write_i64(&mut [0; 20], value), out),
             ValueRef::Bytes(text) | ValueRef::Raw(text) => write::text(db, key, deadline, text, out),
             ValueRef::Blob(blob) => write::text(db, key, deadline, blob, out),
+            ValueRef::Collection(collection) => write::value(db, key, deadline, collection, out),
         }
     }
 }

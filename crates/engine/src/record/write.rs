@@ -1,6 +1,8 @@
 //! Operations into bytes. The layout is drawn in the module's head.
 
 use pinyon_base::{DbIndex, Millis};
+use pinyon_values::CollectionRef;
+use pinyon_values::codec::{Encoder, Saving, Settings, shape_of};
 
 pub(crate) const DELETE: u8 = 0;
 pub(crate) const TEXT: u8 = 1;
@@ -57,6 +59,18 @@ pub(crate) fn text(db: DbIndex, key: &[u8], at: Option<Millis>, text: &[u8], out
     bytes(key, out);
     deadline(at, out);
     bytes(text, out);
+}
+
+/// A collection, as RDB encodes it.
+pub(crate) fn value(db: DbIndex, key: &[u8], at: Option<Millis>, collection: CollectionRef<'_>, out: &mut Vec<u8>) {
+    head(VALUE, db, out);
+    bytes(key, out);
+    deadline(at, out);
+    let settings = Settings { compress: false, ..Settings::default() };
+    let mut encoder = Encoder::new(shape_of(collection), settings);
+    let mut encoded = vec![encoder.number()];
+    Saving::all(collection, &mut |part| encoder.put(part, &mut encoded));
+    bytes(&encoded, out);
 }
 
 /// A command: its arguments follow as [`bytes`], `count` of them.

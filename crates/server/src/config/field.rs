@@ -62,7 +62,7 @@ macro_rules! number_field {
         }
     )* };
 }
-number_field!(u8, u16, u32, u64, i64);
+number_field!(u8, u16, u32, u64, i32, i64);
 
 impl FieldValue for String {
     fn to_value(&self) -> Value {

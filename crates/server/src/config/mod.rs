@@ -111,6 +111,22 @@ config! {
     /// 1 to 500, whatever was given.
     hz: u32 = 0,
 
+    hash_max_listpack_entries: u64 = 0,
+    hash_max_listpack_value: u64 = 0,
+    /// Negative: 4 to 64 KiB.
+    list_max_listpack_size: i32 = 0,
+    list_compress_depth: u32 = 0,
+    set_max_intset_entries: u64 = 0,
+    set_max_listpack_entries: u64 = 0,
+    set_max_listpack_value: u64 = 0,
+    zset_max_listpack_entries: u64 = 0,
+    zset_max_listpack_value: u64 = 0,
+    hll_sparse_max_bytes: u64 = 0,
+    /// 0 = no limit.
+    stream_node_max_bytes: u64 = 0,
+    /// 0 = no limit.
+    stream_node_max_entries: u64 = 0,
+
     pipeline_order: PipelineOrder = PipelineOrder::Relaxed,
 
     client_output_buffer_limit: OutputLimits = OutputLimits::default(),

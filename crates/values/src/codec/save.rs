@@ -9,7 +9,7 @@ use crate::hash::Hash;
 use crate::set::Set;
 use crate::stream::{self, Stream, StreamId};
 use crate::zset::ZSet;
-use crate::{Collection, Item};
+use crate::{CollectionRef, Item};
 
 /// A list of up to this size is saved as one packed string.
 const LIST_PACKED_BYTES_MAX: usize = 8 << 10;
@@ -18,36 +18,37 @@ const NODE_ENTRIES_MAX: u64 = 100;
 const NODE_BYTES: u64 = 4096;
 
 /// What a collection is.
-pub fn kind_of(collection: &Collection) -> Kind {
-    match collection {
-        Collection::List(_) => Kind::List,
-        Collection::Set(_) => Kind::Set,
-        Collection::Hash(_) => Kind::Hash,
-        Collection::ZSet(_) => Kind::SortedSet,
-        Collection::Stream(_) => Kind::Stream,
+pub fn kind_of<'c>(collection: impl Into<CollectionRef<'c>>) -> Kind {
+    match collection.into() {
+        CollectionRef::List(_) => Kind::List,
+        CollectionRef::Set(_) => Kind::Set,
+        CollectionRef::Hash(_) => Kind::Hash,
+        CollectionRef::ZSet(_) => Kind::SortedSet,
+        CollectionRef::Stream(_) => Kind::Stream,
     }
 }
 
 /// How a collection is encoded: packed where it is packed in memory.
-pub fn shape_of(collection: &Collection) -> Shape {
+pub fn shape_of<'c>(collection: impl Into<CollectionRef<'c>>) -> Shape {
+    let collection = collection.into();
     let elements = collection.len();
     match collection {
-        Collection::List(list) => Shape::List { items: elements, packed: list.memory() <= LIST_PACKED_BYTES_MAX },
-        Collection::Set(set) => {
-            let form = match &**set {
+        CollectionRef::List(list) => Shape::List { items: elements, packed: list.memory() <= LIST_PACKED_BYTES_MAX },
+        CollectionRef::Set(set) => {
+            let form = match set {
                 Set::Ints(_) => SetForm::Integers,
                 Set::Packed(_) => SetForm::Packed,
                 Set::Table(_) => SetForm::Table,
             };
             Shape::Set { members: elements, form }
         }
-        Collection::Hash(hash) => Shape::Hash {
+        CollectionRef::Hash(hash) => Shape::Hash {
             fields: elements,
-            packed: matches!(&**hash, Hash::Packed(_)),
+            packed: matches!(hash, Hash::Packed(_)),
             first_deadline: hash.next_deadline().map(Millis),
         },
-        Collection::ZSet(zset) => Shape::SortedSet { members: elements, packed: matches!(&**zset, ZSet::Packed(_)) },
-        Collection::Stream(stream) => {
+        CollectionRef::ZSet(zset) => Shape::SortedSet { members: elements, packed: matches!(zset, ZSet::Packed(_)) },
+        CollectionRef::Stream(stream) => {
             let entry_bytes = (stream.memory() as u64 / elements.max(1)).max(1);
             Shape::Stream { entries: elements, per_node: (NODE_BYTES / entry_bytes).clamp(1, NODE_ENTRIES_MAX) }
         }
@@ -85,14 +86,20 @@ impl Default for Saving {
 
 impl Saving {
     /// Hands out the next parts, those of some `budget` elements. True: that was all.
-    pub fn some(&mut self, collection: &Collection, budget: usize, each: &mut dyn FnMut(Part<'_>)) -> bool {
+    pub fn some<'c>(
+        &mut self,
+        collection: impl Into<CollectionRef<'c>>,
+        budget: usize,
+        each: &mut dyn FnMut(Part<'_>),
+    ) -> bool {
+        let collection = collection.into();
         let budget = budget.max(1);
         let at = std::mem::replace(&mut self.at, At::Done);
         self.at = match at {
             At::Begin => {
                 each(Part::Begin { kind: kind_of(collection), about: collection.len() });
                 match collection {
-                    Collection::Stream(_) => At::Entries(StreamId::MIN),
+                    CollectionRef::Stream(_) => At::Entries(StreamId::MIN),
                     _ => At::Elements(0),
                 }
             }
@@ -103,7 +110,7 @@ impl Saving {
             }
             At::Done => At::Done,
             at => match collection {
-                Collection::Stream(stream) => next_of_stream(stream, at, budget, each),
+                CollectionRef::Stream(stream) => next_of_stream(stream, at, budget, each),
                 _ => unreachable!("only streams are saved in these steps"),
             },
         };
@@ -111,32 +118,33 @@ impl Saving {
     }
 
     /// Hands out all parts of a collection.
-    pub fn all(collection: &Collection, each: &mut dyn FnMut(Part<'_>)) {
+    pub fn all<'c>(collection: impl Into<CollectionRef<'c>>, each: &mut dyn FnMut(Part<'_>)) {
+        let collection = collection.into();
         let mut saving = Saving::default();
         while !saving.some(collection, usize::MAX, each) {}
     }
 }
 
-fn elements(collection: &Collection, from: u64, budget: usize, each: &mut dyn FnMut(Part<'_>)) -> At {
+fn elements(collection: CollectionRef<'_>, from: u64, budget: usize, each: &mut dyn FnMut(Part<'_>)) -> At {
     let (start, len) = (from as usize, collection.len() as usize);
     let count = budget.min(len - start.min(len));
     let by_number = if start + count >= len { 0 } else { (start + count) as u64 };
     let next = match collection {
-        Collection::List(list) => {
+        CollectionRef::List(list) => {
             list.range(start, count, &mut |item| each(Part::Item(item)));
             by_number
         }
-        Collection::ZSet(zset) => {
+        CollectionRef::ZSet(zset) => {
             let mut member = |member: &[u8], score| each(Part::Member { member: Item::of(member), score });
             zset.range(start, count, false, &mut member);
             by_number
         }
-        Collection::Set(set) => set.scan(from, budget, &mut |item| each(Part::Item(item))),
-        Collection::Hash(hash) => hash.scan(from, budget, &mut |field| {
+        CollectionRef::Set(set) => set.scan(from, budget, &mut |item| each(Part::Item(item))),
+        CollectionRef::Hash(hash) => hash.scan(from, budget, &mut |field| {
             let expires = field.deadline.map(Millis);
             each(Part::Field { field: field.name, value: field.value, expires });
         }),
-        Collection::Stream(_) => unreachable!("streams have entries"),
+        CollectionRef::Stream(_) => unreachable!("streams have entries"),
     };
     if next == 0 { At::End } else { At::Elements(next) }
 }

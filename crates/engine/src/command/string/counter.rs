@@ -147,7 +147,7 @@ fn float(text: &[u8]) -> Result<Extended, CommandError> {
 #[cfg(test)]
 mod tests {
     use crate::Effect;
-    use crate::command::string::trial::Trial;
+    use crate::command::trial::Trial;
 
     const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";
     const OVERFLOW: &str = "-ERR increment or decrement would overflow";

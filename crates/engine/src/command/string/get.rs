@@ -174,7 +174,7 @@ mod tests {
     use pinyon_resp::Proto;
 
     use crate::Effect;
-    use crate::command::string::trial::Trial;
+    use crate::command::trial::Trial;
 
     #[test]
     fn reads() {

@@ -280,7 +280,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::command::string::trial::Trial;
+    use crate::command::trial::Trial;
     use crate::keyspace::ShardConfig;
 
     /// Redis's manual's own two strings.

@@ -14,8 +14,6 @@ pub mod set;
 
 #[cfg(test)]
 mod replay_tests;
-#[cfg(test)]
-mod trial;
 
 use super::row::Command;
 use crate::CommandError;
@@ -54,6 +52,7 @@ pub const COMMANDS: &[Command] = &[
 fn string(value: ValueRef<'_>) -> Result<ValueRef<'_>, CommandError> {
     match value.key_type() {
         KeyType::String => Ok(value),
+        _ => Err(CommandError::WrongType),
     }
 }
 

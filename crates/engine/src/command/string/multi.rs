@@ -213,7 +213,7 @@ mod tests {
     use pinyon_base::DbIndex;
 
     use super::*;
-    use crate::command::string::trial::{Owned, START, Trial};
+    use crate::command::trial::{Owned, START, Trial};
 
     /// Replies asked of redis-server 7.0.15.
     #[test]

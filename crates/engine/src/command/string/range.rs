@@ -146,7 +146,7 @@ fn bounds(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
 mod tests {
     use super::bounds;
     use crate::Effect;
-    use crate::command::string::trial::Trial;
+    use crate::command::trial::Trial;
     use crate::keyspace::ShardConfig;
 
     const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";

@@ -5,8 +5,8 @@ use pinyon_base::{DbIndex, Millis};
 use pinyon_resp::Args;
 use proptest::prelude::*;
 
-use super::trial::{Owned, Trial};
 use crate::Effect;
+use crate::command::trial::{Owned, Trial};
 use crate::keyspace::{NewValue, Ttl};
 
 /// Commands small enough to meet each other's keys often.

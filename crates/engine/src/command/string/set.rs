@@ -232,7 +232,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 #[cfg(test)]
 mod tests {
     use crate::Effect;
-    use crate::command::string::trial::Trial;
+    use crate::command::trial::Trial;
 
     const WRONG_EXPIRE: &str = "-ERR invalid expire time in 'set' command";
     const NOT_INTEGER: &str = "-ERR value is not an integer or out of range";

@@ -314,7 +314,7 @@ const ROWS: &[Directive] = &[
         "locale-collate",
         Kind::Text,
         "\"\"",
-        Kept(Lacking::Collections),
+        Kept(Lacking::Locale),
         "The locale that orders texts in sorted replies.",
     ),
     Directive::new(

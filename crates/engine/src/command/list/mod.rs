@@ -1,0 +1,6 @@
+//! Commands on lists.
+
+use super::row::Command;
+
+/// The rows of this group.
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,6 @@
+//! Commands on streams.
+
+use super::row::Command;
+
+/// The rows of this group.
+pub const COMMANDS: &[Command] = &[];

@@ -1,0 +1,6 @@
+//! Commands on sorted sets.
+
+use super::row::Command;
+
+/// The rows of this group.
+pub const COMMANDS: &[Command] = &[];

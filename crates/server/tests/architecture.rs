@@ -57,6 +57,7 @@ const CRATES: &[Crate] = &[
         outer: &["ahash", "bitflags", "clap", "hdrhistogram", "thiserror", "tracing", "tracing-subscriber"],
         dev: &["pinyon-testkit", "proptest"],
     },
+    Crate { folder: "tool", inner: &["base", "durability", "engine"], outer: &["clap", "thiserror"], dev: &[] },
     Crate { folder: "sim", inner: &["base", "durability"], outer: &[], dev: &[] },
     Crate { folder: "testkit", inner: &["base", "values", "engine"], outer: &[], dev: &[] },
     Crate {

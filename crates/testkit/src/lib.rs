@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod crash;
 pub mod differential;
 mod random;
 pub mod serializability;

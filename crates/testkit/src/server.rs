@@ -48,6 +48,7 @@ pub struct ServerOptions {
     shards: Option<u16>,
     unix_socket: bool,
     core_ports: bool,
+    dir: Option<PathBuf>,
 }
 
 impl ServerOptions {
@@ -60,6 +61,7 @@ impl ServerOptions {
             shards: None,
             unix_socket: false,
             core_ports: false,
+            dir: None,
         }
     }
 
@@ -84,6 +86,12 @@ impl ServerOptions {
     /// Pinyon's number of shards, on threads that are not pinned, so that tests may share the machine.
     pub fn shards(mut self, shards: u16) -> ServerOptions {
         self.shards = Some(shards);
+        self
+    }
+
+    /// Keeps a log in this folder, which stays when the server has gone, so that another can go on with it.
+    pub fn log_in(mut self, dir: impl Into<PathBuf>) -> ServerOptions {
+        self.dir = Some(dir.into());
         self
     }
 
@@ -126,10 +134,13 @@ impl ServerOptions {
         let errors = output.try_clone().map_err(|error| failed("no log file", error))?;
         let unix = self.unix_socket.then(|| folder.join("s.sock"));
         let mut command = Command::new(&binary);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(&folder);
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"])
+            .arg(self.dir.as_ref().unwrap_or(&folder));
         if self.program != Program::Pinyon {
-            command.args(["--save", "", "--appendonly", "no"]);
+            command.args(["--save", ""]);
         }
+        command.args(["--appendonly", if self.dir.is_some() { "yes" } else { "no" }]);
         if let Some(shards) = self.shards {
             command.args(["--shards", &shards.to_string(), "--pin", "no"]);
         }

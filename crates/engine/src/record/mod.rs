@@ -27,6 +27,7 @@
 //! Not here: where records lie ([`crate::keyspace::Shard::journal`] collects them, the log frames them), and when.
 
 mod apply;
+mod describe;
 mod encode;
 pub(crate) mod read;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod tests;
 pub(crate) mod write;
 
 pub use apply::{Replayer, Slots};
+pub use describe::describe;
 pub use read::Damaged;
 
 /// The log's kind of such records.

@@ -264,6 +264,19 @@ impl Hash {
         Some(Field { name, value: seq.at(next).0, deadline: None })
     }
 
+    /// All fields.
+    pub fn fields(&self) -> Box<dyn Iterator<Item = Field<'_>> + '_> {
+        match self {
+            Hash::Packed(packed) => {
+                let mut items = packed.seq().iter();
+                Box::new(std::iter::from_fn(move || {
+                    Some(Field { name: items.next()?, value: items.next()?, deadline: None })
+                }))
+            }
+            Hash::Table(fields) => Box::new(fields.table.iter().map(field_of)),
+        }
+    }
+
     /// Any field, each with the same chance. `random` gives 64 random bits.
     pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<Field<'_>> {
         match self {

@@ -3,8 +3,8 @@
 //! The layout of entries is drawn in [`super::snapshot`]. Bytes are not trusted: those that make no sense are an error.
 
 use pinyon_base::{Blob, DbIndex, slot_of};
-use pinyon_values::{Collection, Item};
 use pinyon_values::codec::{Builder, Decoder, Encoding, Kind, Part};
+use pinyon_values::{Collection, Item};
 
 use super::access::AccessWord;
 use super::block::{Content, INLINE_VALUE_MAX};

@@ -59,10 +59,14 @@ fn ensure(agree: bool, why: &str) -> Result<(), String> {
 fn values(how: How, full_name: &str, a: &Value, b: &Value) -> Result<(), String> {
     match how {
         How::Exact => ensure(false, "the bytes are not the same"),
-        How::Unordered => ensure(sorted(a) == sorted(b), "the elements are not the same"),
+        How::Unordered => ensure(kind(a) == kind(b) && sorted(a) == sorted(b), "the elements are not the same"),
         How::Within(apart) => ensure(near(a, b, apart, i64::MAX), "the numbers are too far apart"),
         How::Deadline(apart) => {
-            let end = if full_name == "expiretime" { RELATIVE_END_MS / 1000 } else { RELATIVE_END_MS };
+            let end = if matches!(full_name, "expiretime" | "hexpiretime") {
+                RELATIVE_END_MS / 1000
+            } else {
+                RELATIVE_END_MS
+            };
             ensure(near(a, b, apart, end), "the points in time are not the same")
         }
         How::Shape => ensure(same_shape(a, b), "the replies are nested differently"),
@@ -81,14 +85,22 @@ fn values(how: How, full_name: &str, a: &Value, b: &Value) -> Result<(), String>
     }
 }
 
-fn sorted(value: &Value) -> Option<Vec<&[u8]>> {
-    let mut items: Vec<&[u8]> = value.as_array()?.iter().map(|item| item.as_bytes().unwrap_or_default()).collect();
+/// What is in an array, or the pairs of a map, in an order of their own. None: it is neither.
+fn sorted(value: &Value) -> Option<Vec<String>> {
+    let mut items: Vec<String> = match value {
+        Value::Map(pairs) => pairs.iter().map(|(name, value)| format!("{name} {value}")).collect(),
+        other => other.as_array()?.iter().map(Value::to_string).collect(),
+    };
     items.sort_unstable();
     Some(items)
 }
 
-/// Two integers at most `apart` from each other when both lie between 0 and `end`; others are to be the same.
+/// Two integers at most `apart` from each other when both lie between 0 and `end`; others are to be the same. Or as many of
+/// them.
 fn near(a: &Value, b: &Value, apart: i64, end: i64) -> bool {
+    if let (Some(a), Some(b)) = (a.as_array(), b.as_array()) {
+        return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| near(a, b, apart, end));
+    }
     match (a.as_int(), b.as_int()) {
         (Some(a), Some(b)) => a == b || (a >= 0 && b >= 0 && a < end && b < end && a.abs_diff(b) <= apart as u64),
         _ => false,

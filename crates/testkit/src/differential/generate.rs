@@ -185,7 +185,7 @@ impl Generator {
             if arg.since.is_some_and(|since| !self.era.knows(since)) {
                 continue;
             }
-            if arg.name == "numkeys" {
+            if matches!(arg.name, "numkeys" | "numfields") {
                 let count = 1 + self.random.below(3);
                 counted = Some(count);
                 out.push(count.to_string().into_bytes());
@@ -300,7 +300,7 @@ fn choice(words: Vec<&'static str>, row: &'static Command, era: Era) -> Option<C
     let weight = match (era, name.as_str()) {
         _ if how(&name, 1) == How::NotSent => 0,
         (Era::Redis70, _) if newer => 0,
-        (Era::Valkey9, "set" | "get" | "exists" | "del" | "ttl" | "pexpiretime" | "select") => 60,
+        (Era::Valkey9, "set" | "get" | "exists" | "del" | "ttl" | "pexpiretime" | "select" | "hset" | "hgetall") => 60,
         (Era::Valkey9, "multi" | "watch") => 10,
         (Era::Valkey9, _) if !newer => 0,
         (Era::Valkey9, _) => 60,

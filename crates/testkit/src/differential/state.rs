@@ -40,12 +40,35 @@ pub(super) fn read(client: &mut Client, era: Era) -> io::Result<State> {
                 questions.push(vec![b"OBJECT", b"ENCODING", &key]);
             }
             let answers = client.pipeline(&questions)?;
-            let shown: Vec<String> = answers.iter().map(show).collect();
+            let mut shown: Vec<String> = answers.iter().map(show).collect();
+            shown.extend(elements(client, answers[0].as_str().unwrap_or_default(), &key)?);
             state.insert(format!("db {db} key \"{}\"", key.escape_ascii()), shown.join(", "));
         }
     }
     client.call(&["SELECT", "0"])?;
     Ok(state)
+}
+
+/// What a collection holds. What has no order is sorted.
+fn elements(client: &mut Client, key_type: &str, key: &[u8]) -> io::Result<Option<String>> {
+    let question: &[&[u8]] = match key_type {
+        "hash" => &[b"HGETALL", key],
+        "list" => &[b"LRANGE", key, b"0", b"-1"],
+        "set" => &[b"SMEMBERS", key],
+        "zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        "stream" => &[b"XRANGE", key, b"-", b"+"],
+        _ => return Ok(None),
+    };
+    let answer = client.call(question)?;
+    let items = answer.as_array().unwrap_or_default();
+    let mut shown: Vec<String> = match key_type {
+        "hash" => items.chunks(2).map(|pair| pair.iter().map(Value::to_string).collect::<Vec<_>>().join("=")).collect(),
+        _ => items.iter().map(Value::to_string).collect(),
+    };
+    if matches!(key_type, "hash" | "set") {
+        shown.sort_unstable();
+    }
+    Ok(Some(shown.join(" ")))
 }
 
 /// Points in time from relative deadlines differ by when the call arrived: here it is enough that there is one.

@@ -233,6 +233,8 @@ pub(super) fn named(random: &mut Random, name: &str) -> Option<Vec<u8>> {
     let choices: &[&[u8]] = match name {
         "index" | "index1" | "index2" | "db" | "destination-db" => return Some(database(random)),
         "cursor" => &[b"0", b"0", b"0", b"0", b"0", b"17", b"abc", b"-1", b" 0", b"18446744073709551616", b""],
+        // Few, so that they meet.
+        "field" if !random.one_in(5) => &[b"f1", b"f2", b"f3", b"f4", b"12", b"", b"a"],
         "type" => &[b"string", b"STRING", b"list", b"hash", b"nosuchtype", b""],
         "count" => &[b"1", b"2", b"10", b"100", b"1000", b"0", b"-1", b"abc"],
         "protover" => &[b"2", b"3", b"2", b"3", b"1", b"4", b"abc"],

@@ -1,10 +1,12 @@
-//! Commands on hashes, by noun: `write` and `read` fields, their `deadline`s, and `values` with deadlines.
+//! Commands on hashes, by noun: `write` and `read` fields, their `deadline`s, `values` with deadlines,
+//! `walk`s over all and draws of some.
 //!
 //! A field whose deadline has passed is never seen here: the keyspace takes it out before it lends the hash.
 
 mod deadline;
 mod read;
 mod values;
+pub(super) mod walk;
 mod write;
 
 use pinyon_values::Item;
@@ -34,6 +36,8 @@ pub const COMMANDS: &[Command] = &[
     deadline::HPEXPIREAT,
     deadline::HPEXPIRETIME,
     deadline::HPTTL,
+    walk::HRANDFIELD,
+    walk::HSCAN,
     write::HSET,
     values::HSETEX,
     write::HSETNX,

@@ -130,7 +130,7 @@ pub fn scan_options<'a>(args: Args<'a>) -> Result<ScanOptions<'a>, CommandError>
 
 /// A cursor as Redis takes it: decimal digits after an optional sign (a minus counts from 2^64 down), below 2^64. No text at
 /// all is 0.
-fn parse_cursor(text: &[u8]) -> Option<u64> {
+pub(in crate::command) fn parse_cursor(text: &[u8]) -> Option<u64> {
     let (negative, digits) = match text {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),

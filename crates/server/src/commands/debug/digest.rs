@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! value of a key  mix type, mix value, and with a deadline xor SHA-1("!!expire!!")
+//! value           string: its bytes        list: mix each element       set: xor each member
+//!                 hash, sorted set: xor the digest of each pair, mixed of both
+//!                 stream: mix each ID, fields and values
 //! key             mix key, then as above
 //! database        xor of the SHA-1s of its keys' digests: the order of keys does not count
 //! everything      for each database with keys, in order: mix its number, xor its digest
@@ -10,8 +13,10 @@
 //! xor x: digest ^= SHA-1(x)      mix x: xor x, then digest = SHA-1(digest)
 //! ```
 
-use pinyon_base::{DbIndex, SHA1_BYTES, sha1};
-use pinyon_engine::keyspace::Keyspace;
+use pinyon_base::{DbIndex, SHA1_BYTES, format_f64, sha1};
+use pinyon_engine::keyspace::{KeyType, Keyspace, ValueRef};
+use pinyon_values::CollectionRef;
+use pinyon_values::stream::StreamId;
 
 use crate::commands::Call;
 use crate::core::{Core, Io};
@@ -38,16 +43,61 @@ impl Digest {
 
     /// Mixes in what is under the key; false when nothing is.
     fn mix_value(&mut self, ks: &mut Keyspace<'_>, key: &[u8]) -> bool {
-        const STRING: u32 = 0;
         let key = ks.key_of(key);
         let Some(deadline) = ks.deadline(key) else { return false };
         let Some(value) = ks.peek(key) else { return false };
-        self.mix(&STRING.to_be_bytes());
-        self.mix(value.as_bytes(&mut [0; 20]));
+        let number: u32 = match value.key_type() {
+            KeyType::String => 0,
+            KeyType::List => 1,
+            KeyType::Set => 2,
+            KeyType::ZSet => 3,
+            KeyType::Hash => 4,
+            KeyType::Stream => 6,
+        };
+        self.mix(&number.to_be_bytes());
+        match value {
+            ValueRef::Collection(collection) => self.mix_collection(collection),
+            text => self.mix(text.as_bytes(&mut [0; 20])),
+        }
         if deadline.is_some() {
             self.xor(b"!!expire!!");
         }
         true
+    }
+
+    fn mix_collection(&mut self, collection: CollectionRef<'_>) {
+        match collection {
+            CollectionRef::List(list) => list.range(0, list.len(), &mut |item| self.mix(item.bytes(&mut [0; 20]))),
+            CollectionRef::Set(set) => {
+                set.scan(0, usize::MAX, &mut |item| self.xor(item.bytes(&mut [0; 20])));
+            }
+            CollectionRef::ZSet(zset) => zset.range(0, zset.len(), false, &mut |member, score| {
+                let mut text = Vec::new();
+                format_f64(score, &mut text);
+                self.xor(&Digest::of_pair(member, &text).0);
+            }),
+            CollectionRef::Hash(hash) => {
+                for field in hash.fields() {
+                    let (name, value) = (field.name.to_vec(), field.value.to_vec());
+                    self.xor(&Digest::of_pair(&name, &value).0);
+                }
+            }
+            CollectionRef::Stream(stream) => stream.walk(StreamId::MIN, StreamId::MAX, false, &mut |id, fields| {
+                self.mix(format!("{}.{}", id.ms, id.seq).as_bytes());
+                for (name, value) in fields.iter() {
+                    self.mix(name.bytes(&mut [0; 20]));
+                    self.mix(value.bytes(&mut [0; 20]));
+                }
+                true
+            }),
+        }
+    }
+
+    fn of_pair(first: &[u8], second: &[u8]) -> Digest {
+        let mut digest = Digest::default();
+        digest.mix(first);
+        digest.mix(second);
+        digest
     }
 
     fn hex(&self) -> String {

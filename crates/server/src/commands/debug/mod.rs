@@ -1,6 +1,7 @@
 //! DEBUG: what tests and the curious need. Only where `enable-debug-command` allows it.
 
 mod digest;
+mod object;
 mod protocol;
 
 use std::time::Duration;
@@ -9,13 +10,12 @@ use pinyon_base::number::{parse_i64, parse_u64};
 use pinyon_base::{DbIndex, parse_f64};
 use pinyon_engine::CommandError;
 use pinyon_engine::command::server::help;
-use pinyon_engine::keyspace::{NewValue, TableStats, Ttl, ValueRef};
+use pinyon_engine::keyspace::{NewValue, TableStats, Ttl};
 use pinyon_runtime::clock;
 
 use super::session::is_local;
 use super::{Call, Result};
 use crate::core::{Core, Io};
-use crate::gather::Ticket;
 use crate::kept::Kept;
 
 /// Keys made, or passed over, and bytes written in one slice of DEBUG POPULATE.
@@ -50,7 +50,9 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
             core.reply(io, call.conn, |out| out.ok());
         }
-        (b"object", 3) => object(core, io, call),
+        (b"htstats-key", 3..=4) => object::htstats_key(core, io, call),
+        (b"listpack", 3) => object::listpack(core, io, call),
+        (b"object", 3..=4) => object::object(core, io, call),
         (b"populate", 3..=5) => return populate(core, io, call),
         (b"protocol", 3) => return protocol::protocol(core, io, call),
         (b"set-active-expire", 3) => set_active_expire(core, io, call),
@@ -171,66 +173,6 @@ impl Core {
     }
 }
 
-/// How a key and its value are kept.
-struct Described {
-    address: u64,
-    encoding: &'static str,
-    serialized_bytes: usize,
-    idle_seconds: u64,
-}
-
-fn object(core: &mut Core, io: &mut Io, call: &Call<'_>) {
-    let db = selected(core, call);
-    let key = call.args.get(2).to_vec();
-    let owner = core.owner(&key);
-    let ticket = core.promise(call.conn);
-    let look = move |core: &mut Core, io: &mut Io, key: Vec<u8>| -> Option<Described> {
-        core.exec.start(io.now_ms());
-        let mut ks = core.exec.shard.keyspace(db, true);
-        let key = ks.key_of(&key);
-        let idle_seconds = ks.idle_seconds(key)?;
-        let value = ks.peek(key)?;
-        Some(Described {
-            // The entry may move at any time: what stays the same for as long as the key is there is its hash.
-            address: (key.hash & 0x0fff_ffff_fff0) | 0x7000_0000_0000,
-            encoding: value.encoding(),
-            serialized_bytes: serialized_bytes(&value),
-            idle_seconds,
-        })
-    };
-    core.send_once(io, owner, key, look, move |core, io, found| answer_object(core, io, ticket, found));
-}
-
-fn answer_object(core: &mut Core, io: &mut Io, ticket: Ticket, found: Option<Described>) {
-    let Some(kept) = found else { return core.fail(io, ticket, &CommandError::NoSuchKey) };
-    let lru = (io.now_ms() / 1000 - kept.idle_seconds as i64) & 0xff_ffff;
-    let text = format!(
-        "Value at:0x{:x} refcount:1 encoding:{} serializedlength:{} lru:{lru} lru_seconds_idle:{}",
-        kept.address, kept.encoding, kept.serialized_bytes, kept.idle_seconds
-    );
-    core.fulfil(io, ticket, |out| out.simple(&text));
-}
-
-/// Length of the value as RDB files hold it, uncompressed.
-fn serialized_bytes(value: &ValueRef<'_>) -> usize {
-    if let ValueRef::Int(number) = value {
-        let width = [(1, i64::from(i8::MIN), i64::from(i8::MAX)), (2, i64::from(i16::MIN), i64::from(i16::MAX))]
-            .into_iter()
-            .chain([(4, i64::from(i32::MIN), i64::from(i32::MAX))])
-            .find(|(_, low, high)| (low..=high).contains(&number));
-        if let Some((width, ..)) = width {
-            return 1 + width;
-        }
-    }
-    let length = value.len();
-    let head = match length {
-        0..64 => 1,
-        64..16_384 => 2,
-        _ => 5,
-    };
-    head + length
-}
-
 fn htstats(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let db = parse_i64(call.args.get(2)).ok_or(CommandError::NotInteger)?;
     let db = u16::try_from(db).ok().filter(|&db| db < core.settings.databases).map(DbIndex);
@@ -257,20 +199,4 @@ fn describe_tables(tables: &[(TableStats, usize)]) -> String {
         ));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Lengths that redis-server 7.0.15 gives.
-    #[test]
-    fn lengths_in_rdb_files() {
-        for (number, bytes) in [(1, 2), (-128, 2), (128, 3), (12345, 3), (40_000, 5), (100_000_000_000, 13)] {
-            assert_eq!(serialized_bytes(&ValueRef::Int(number)), bytes, "{number}");
-        }
-        for (length, bytes) in [(0, 1), (63, 64), (64, 66), (16_383, 16_385), (16_384, 16_389)] {
-            assert_eq!(serialized_bytes(&ValueRef::Bytes(&vec![b'x'; length])), bytes, "{length}");
-        }
-    }
 }

@@ -35,6 +35,9 @@ pub struct Part {
     pub expiry_bytes: u64,
     /// Taken from the allocator, but free for the next entries or about to be freed.
     pub slack_bytes: u64,
+    /// Values that wait to be freed, and those that have been.
+    pub lazyfree_pending: u64,
+    pub lazyfreed: u64,
     pub executions: Option<Histogram<u64>>,
 }
 
@@ -237,6 +240,8 @@ impl Core {
             clients: self.clients_part(io),
             expiry_nodes: shard.expiry_nodes() as u64,
             expiry_bytes: shard.expiry_bytes() as u64,
+            lazyfree_pending: shard.lazy_freed().0 as u64,
+            lazyfreed: shard.lazy_freed().1,
             slack_bytes: shard.slack_bytes() as u64,
             executions: if wanted.executions { self.all_executions() } else { None },
         }

@@ -107,8 +107,8 @@ pub(super) fn memory(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("mem_aof_buffer", 0);
     text.line("mem_allocator", "mimalloc");
     text.line("active_defrag_running", 0);
-    text.line("lazyfree_pending_objects", 0);
-    text.line("lazyfreed_objects", 0);
+    text.line("lazyfree_pending_objects", facts.sum(|part| part.lazyfree_pending));
+    text.line("lazyfreed_objects", facts.sum(|part| part.lazyfreed));
 }
 
 pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
@@ -161,6 +161,7 @@ pub(super) fn stats(text: &mut Text, _: &Core, facts: &Facts) {
         text.line(name, 0);
     }
     text.line("expired_keys", facts.sum(|part| part.shard.expired));
+    text.line("expired_fields", facts.sum(|part| part.shard.expired_fields));
     text.line("expired_stale_perc", "0.00");
     text.line("expired_time_cap_reached_count", 0);
     text.line("expire_cycle_cpu_milliseconds", 0);

@@ -8,9 +8,10 @@ use pinyon_values::{Collection, Item};
 
 use super::access::AccessWord;
 use super::block::{Content, INLINE_VALUE_MAX};
+use super::collections::Limits;
 use super::keyspace::content_of;
 use super::snapshot::FORMAT;
-use super::{Limits, NewValue, Shard, Ttl};
+use super::{NewValue, Shard, Ttl};
 use crate::record::read::Reader;
 use crate::record::{Damaged, Slots};
 
@@ -85,19 +86,15 @@ impl Loader {
 
     /// The value at the front of `bytes`, and how many of them it takes.
     fn decode(&mut self, encoding: u8, bytes: &[u8], limits: &Limits) -> Result<(Decoded, usize), Damaged> {
-        let wrong = |error: &dyn std::fmt::Display| Damaged::Value(error.to_string());
-        let encoding = Encoding::of(encoding, FORMAT).map_err(|error| wrong(&error))?;
-        let mut decoder = Decoder::new(encoding);
+        let encoding = Encoding::of(encoding, FORMAT).map_err(|error| Damaged::Value(error.to_string()))?;
         if encoding.kind() != Kind::String {
-            let mut builder = Builder::new(limits.of_collections());
-            let step = decoder.step(bytes, &mut |part| builder.put(part)).map_err(|error| wrong(&error))?;
-            let collection = builder.finish().filter(|_| step.need == 0).ok_or(Damaged::Short)?;
-            return Ok((Decoded::Collection(collection), step.consumed));
+            let (collection, length) = decode_collection(encoding, bytes, limits)?;
+            return Ok((Decoded::Collection(collection), length));
         }
         let mut value = Decoded::Text;
         let text = &mut self.text;
         text.clear();
-        let step = decoder.step(bytes, &mut |part| {
+        let step = Decoder::new(encoding).step(bytes, &mut |part| {
             match part {
                 Part::String(Item::Int(int)) => value = Decoded::Int(int),
                 Part::String(Item::Bytes(bytes)) | Part::Piece(bytes) => text.extend_from_slice(bytes),
@@ -105,10 +102,25 @@ impl Loader {
             }
             Ok(())
         });
-        let step = step.map_err(|error| wrong(&error))?;
-        if step.need > 0 {
-            return Err(Damaged::Short);
+        let step = step.map_err(|error| Damaged::Value(error.to_string()))?;
+        if step.need > 0 { Err(Damaged::Short) } else { Ok((value, step.consumed)) }
+    }
+}
+
+/// The collection at the front of `bytes`, and how many of them it takes.
+pub(crate) fn decode_collection(
+    encoding: Encoding,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<(Collection, usize), Damaged> {
+    let mut builder = Builder::new(limits.of_collections());
+    let step = Decoder::new(encoding).step(bytes, &mut |part| builder.put(part));
+    let step = step.map_err(|error| Damaged::Value(error.to_string()))?;
+    match builder.finish() {
+        _ if step.need > 0 => Err(Damaged::Short),
+        Some(collection) if !collection.is_empty() || matches!(collection, Collection::Stream(_)) => {
+            Ok((collection, step.consumed))
         }
-        Ok((value, step.consumed))
+        _ => Err(Damaged::Value("it is no collection, or an empty one".to_owned())),
     }
 }

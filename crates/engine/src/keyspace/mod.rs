@@ -41,6 +41,7 @@ pub use evict::EvictionPolicy;
 pub use journal::Journal;
 pub use keyspace::Keyspace;
 pub use load::Loader;
+pub(crate) use load::decode_collection;
 pub use shard::{Evicted, Shard, ShardConfig};
 pub use snapshot::{Batch, Piece};
 pub use stats::{ShardStats, TableStats};

@@ -205,6 +205,16 @@ pub(super) struct SplitPlan {
     pub(super) right_len: usize,
 }
 
+/// What a snapshot did with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Visit {
+    Saved,
+    /// Saved, and that is enough for now.
+    Last,
+    /// It is too big to be saved at once.
+    Begun,
+}
+
 /// Where an entry is in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -323,9 +333,9 @@ impl Segment {
             .map(|(_, hash, slot)| (hash, slot))
     }
 
-    /// Gives the entries of another version that version, after `visit` has seen them, until it says that it is enough.
-    /// True: there are none left.
-    pub(super) fn each_unsaved(&mut self, version: bool, visit: &mut dyn FnMut(&Slot) -> bool) -> bool {
+    /// Has `visit` save the entries of another version, which then have this one, until it says that it is enough. True: there
+    /// are none left.
+    pub(super) fn each_unsaved(&mut self, version: bool, visit: &mut dyn FnMut(&Slot) -> Visit) -> bool {
         const AHEAD: usize = 2;
         let mut goes_on = true;
         for at in 0..self.buckets.len() {
@@ -343,7 +353,11 @@ impl Segment {
                 if !goes_on {
                     return false;
                 }
-                goes_on = visit(slot);
+                match visit(slot) {
+                    Visit::Saved => {}
+                    Visit::Last => goes_on = false,
+                    Visit::Begun => return false,
+                }
                 slot.set_version(version);
             }
         }

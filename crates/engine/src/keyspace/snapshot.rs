@@ -13,15 +13,17 @@
 //! Keys, deadlines and numbers are as in records ([`crate::record`]), values as in RDB files, not compressed.
 //!
 //! Memory: what was saved and not yet taken. Long strings are shared with the keyspace, not copied: changing one in place
-//! then costs a copy of it, once. A big collection is saved in pieces; who changes it before that is done saves the rest of
-//! it at once.
+//! then costs a copy of it, once. A collection of more than 64 KiB is saved in pieces; who changes it before that is done
+//! saves the rest of it at once, so the first change of one of a million elements takes some tens of milliseconds.
 
 use pinyon_base::{Blob, DbIndex};
-use pinyon_values::Item;
 use pinyon_values::codec::{Encoder, Part, Saving, Settings, Shape, VERSION_7_4, shape_of};
+use pinyon_values::{CollectionRef, Item};
 
+use super::Key;
 use super::block::EntryRef;
 use super::entry::Slot;
+use super::segment::Visit;
 use super::shard::Shard;
 use super::table::Table;
 use super::value::ValueRef;
@@ -34,6 +36,9 @@ const SETTINGS: Settings = Settings { version: FORMAT, compress: false };
 const BY_REFERENCE_LEN_MIN: usize = 16 << 10;
 /// What looking at an entry costs, in bytes of copying.
 const ENTRY_COST: usize = 128;
+/// Collections that take more memory are saved in pieces, of so many elements.
+const AT_ONCE_BYTES_MAX: usize = 64 << 10;
+const ELEMENTS_PER_PIECE: usize = 64;
 
 /// Entries that were saved, in order.
 #[derive(Default)]
@@ -42,6 +47,8 @@ pub struct Batch {
     marks: Vec<(usize, Mark)>,
     blob_bytes: usize,
     entries: u64,
+    /// It begins inside of an entry that the batch before has begun.
+    continues: bool,
 }
 
 /// What is to be found before a byte of a batch.
@@ -92,6 +99,15 @@ impl Batch {
         bytes(at, self.bytes.len(), each);
     }
 
+    /// Puts another one, which continues nothing, behind this one.
+    fn append(&mut self, mut other: Batch) {
+        let offset = self.bytes.len();
+        self.bytes.append(&mut other.bytes);
+        self.marks.extend(other.marks.drain(..).map(|(at, mark)| (at + offset, mark)));
+        self.blob_bytes += other.blob_bytes;
+        self.entries += other.entries;
+    }
+
     /// Begins an entry: all but its value.
     fn begin(&mut self, db: DbIndex, entry: EntryRef<'_>) {
         self.marks.push((self.bytes.len(), Mark::Entry));
@@ -114,11 +130,17 @@ impl Batch {
                 self.blob_bytes += blob.len();
             }
             ValueRef::Collection(collection) => {
-                let mut encoder = Encoder::new(shape_of(collection), SETTINGS);
-                self.bytes.push(encoder.number());
+                let mut encoder = self.collection(collection);
                 Saving::all(collection, &mut |part| encoder.put(part, &mut self.bytes));
             }
         }
+    }
+
+    /// Begins a collection; its parts follow.
+    fn collection(&mut self, collection: CollectionRef<'_>) -> Encoder {
+        let encoder = Encoder::new(shape_of(collection), SETTINGS);
+        self.bytes.push(encoder.number());
+        encoder
     }
 
     fn string(&mut self, part: Part<'_>) {
@@ -135,24 +157,90 @@ pub(super) struct Walk {
     /// Where it goes on; `None`: all segments have been walked.
     hash: Option<u64>,
     batch: Batch,
+    big: Option<Big>,
+    /// What was saved by changes while the big one was amid its pieces.
+    aside: Batch,
     /// Nobody wants the snapshot any more; entries only get their version.
     discards: bool,
     saved: u64,
 }
 
+/// A collection that is being saved in pieces.
+struct Big {
+    key: Box<[u8]>,
+    hash: u64,
+    encoder: Encoder,
+    saving: Saving,
+}
+
+impl Big {
+    /// Saves the next piece. True: that was the last one.
+    fn piece(&mut self, collection: CollectionRef<'_>, elements: usize, into: &mut Vec<u8>) -> bool {
+        let Big { encoder, saving, .. } = self;
+        saving.some(collection, elements, &mut |part| encoder.put(part, into))
+    }
+}
+
 impl Walk {
+    fn new(db: DbIndex) -> Walk {
+        let (batch, aside) = Default::default();
+        Walk { db, hash: Some(0), batch, big: None, aside, discards: false, saved: 0 }
+    }
+
     /// Saves an entry that is about to change.
     pub(super) fn save_first(&mut self, entry: EntryRef<'_>) {
         self.saved += 1;
-        if !self.discards {
-            self.batch.save(self.db, entry);
+        match (&mut self.big, entry.value()) {
+            _ if self.discards => {}
+            (None, _) => self.batch.save(self.db, entry),
+            (Some(big), ValueRef::Collection(collection)) if *big.key == *entry.key() => {
+                while !big.piece(collection, usize::MAX, &mut self.batch.bytes) {}
+                self.end_big();
+            }
+            (Some(_), _) => self.aside.save(self.db, entry),
         }
     }
 
-    fn visit(&mut self, slot: &Slot, budget: &mut usize) {
+    fn end_big(&mut self) {
+        self.big = None;
+        self.batch.append(std::mem::take(&mut self.aside));
+    }
+
+    fn visit(&mut self, hash_of: impl FnOnce(&[u8]) -> u64, slot: &Slot, budget: &mut usize) -> Visit {
+        let entry = slot.entry();
+        if let ValueRef::Collection(collection) = entry.value()
+            && collection.memory() > AT_ONCE_BYTES_MAX
+            && !self.discards
+        {
+            self.batch.begin(self.db, entry);
+            let encoder = self.batch.collection(collection);
+            let (key, hash) = (entry.key().into(), hash_of(entry.key()));
+            self.big = Some(Big { key, hash, encoder, saving: Saving::default() });
+            return Visit::Begun;
+        }
         let before = self.batch.bytes.len();
-        self.save_first(slot.entry());
+        self.save_first(entry);
         *budget = budget.saturating_sub(self.batch.bytes.len() - before + ENTRY_COST);
+        if *budget > 0 { Visit::Saved } else { Visit::Last }
+    }
+
+    fn is_amid(&self) -> bool {
+        self.big.is_some() || self.batch.continues
+    }
+
+    /// What has been saved so far.
+    fn take(&mut self) -> Option<Batch> {
+        if self.batch.is_empty() {
+            return None;
+        }
+        let continues = self.big.is_some();
+        Some(std::mem::replace(&mut self.batch, Batch { continues, ..Batch::default() }))
+    }
+
+    fn give_up(&mut self) {
+        self.discards = true;
+        self.big = None;
+        (self.batch, self.aside) = Default::default();
     }
 }
 
@@ -160,20 +248,21 @@ impl Table {
     /// The cut is now: nothing in the table is saved. It is that of database `db`.
     fn begin_walk(&mut self, db: DbIndex) {
         self.renew_version();
-        let walk = Walk { db, hash: Some(0), batch: Batch::default(), discards: false, saved: 0 };
-        self.walk = (self.len() > 0).then(|| Box::new(walk));
+        self.walk = (self.len() > 0).then(|| Box::new(Walk::new(db)));
     }
 
     /// Saves some entries. True: there are more.
     fn walk_slice(&mut self, budget: &mut usize) -> bool {
         let Some(mut walk) = self.walk.take() else { return false };
+        let hasher = self.hasher();
         while let Some(hash) = walk.hash
             && *budget > 0
         {
-            let next = self.each_unsaved(hash, &mut |slot| {
-                walk.visit(slot, budget);
-                *budget > 0
-            });
+            if walk.big.is_some() {
+                self.piece(&mut walk, budget);
+                continue;
+            }
+            let next = self.each_unsaved(hash, &mut |slot| walk.visit(|key| hasher.hash(key), slot, budget));
             if let Some(next) = next {
                 walk.hash = next;
             }
@@ -181,6 +270,28 @@ impl Table {
         let more = walk.hash.is_some();
         self.walk = Some(walk);
         more
+    }
+
+    /// Saves the next piece of the big collection.
+    fn piece(&mut self, walk: &mut Walk, budget: &mut usize) {
+        let Some(big) = &mut walk.big else { return };
+        let key = Key { bytes: &big.key, hash: big.hash };
+        let mut found = self.find(key).expect("it is saved before it goes");
+        let ValueRef::Collection(collection) = found.entry().value() else {
+            unreachable!("it is saved before it becomes something else")
+        };
+        let before = walk.batch.bytes.len();
+        let was_last = big.piece(collection, ELEMENTS_PER_PIECE, &mut walk.batch.bytes);
+        *budget = budget.saturating_sub(walk.batch.bytes.len() - before + ENTRY_COST);
+        if was_last {
+            found.is_saved();
+            walk.saved += 1;
+            walk.end_big();
+        }
+    }
+
+    fn is_amid(&self) -> bool {
+        self.walk.as_ref().is_some_and(|walk| walk.is_amid())
     }
 }
 
@@ -221,16 +332,21 @@ impl Shard {
         let Some(snapshot) = &mut self.snapshot else { return };
         snapshot.done.clear();
         let tables = self.tables.iter_mut().chain(&mut snapshot.flushed);
-        for walk in tables.filter_map(|table| table.walk.as_mut()) {
-            walk.discards = true;
-            walk.batch = Batch::default();
-        }
+        tables.filter_map(|table| table.walk.as_mut()).for_each(|walk| walk.give_up());
     }
 
     /// Saves entries, some `budget` bytes of them. True: there are more.
     pub fn snapshot_slice(&mut self, budget: usize) -> bool {
         let Some(snapshot) = &mut self.snapshot else { return false };
         let mut budget = budget;
+        // What has been begun is not mixed with anything else.
+        if let Some(table) = snapshot.flushed.iter_mut().chain(&mut self.tables).find(|table| table.is_amid()) {
+            if table.walk_slice(&mut budget) {
+                return true;
+            }
+            let walk = table.walk.take();
+            snapshot.end_walk(walk);
+        }
         // Flushed databases first: their memory is waited for.
         while let Some(mut table) = snapshot.flushed.pop() {
             if table.walk_slice(&mut budget) {
@@ -254,26 +370,36 @@ impl Shard {
     /// What has been saved and not yet been taken; `None`: nothing, for now. When nothing comes any more, the snapshot is over.
     pub fn take_batch(&mut self) -> Option<Batch> {
         let snapshot = self.snapshot.as_mut()?;
-        let walks = self.tables.iter_mut().chain(&mut snapshot.flushed).filter_map(|table| table.walk.as_mut());
+        // The rest of an entry comes before anything else.
+        if let Some(at) = snapshot.done.iter().position(|batch| batch.continues) {
+            return Some(snapshot.done.swap_remove(at));
+        }
+        let mut tables = snapshot.flushed.iter_mut().chain(&mut self.tables);
+        if let Some(walk) = tables.find(|table| table.is_amid()).and_then(|table| table.walk.as_mut()) {
+            return walk.take();
+        }
+        if let Some(batch) = snapshot.done.pop() {
+            return Some(batch);
+        }
+        let walks = snapshot.flushed.iter_mut().chain(&mut self.tables).filter_map(|table| table.walk.as_mut());
         let mut is_walking = false;
-        let mut batch = snapshot.done.pop();
         for walk in walks {
             is_walking = true;
-            if batch.is_none() && !walk.batch.is_empty() {
-                batch = Some(std::mem::take(&mut walk.batch));
+            if let Some(batch) = walk.take() {
+                return Some(batch);
             }
         }
-        if batch.is_none() && !is_walking {
+        if !is_walking {
             self.snapshot = None;
         }
-        batch
+        None
     }
 
     /// Bytes that have been saved and not yet been taken.
     pub fn saved_bytes(&self) -> usize {
         let Some(snapshot) = &self.snapshot else { return 0 };
         let walks = self.tables.iter().chain(&snapshot.flushed).filter_map(|table| table.walk.as_ref());
-        let walking: usize = walks.map(|walk| walk.batch.bytes()).sum();
+        let walking: usize = walks.map(|walk| walk.batch.bytes() + walk.aside.bytes()).sum();
         walking + snapshot.done.iter().map(Batch::bytes).sum::<usize>()
     }
 

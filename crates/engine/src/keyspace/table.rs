@@ -21,7 +21,7 @@ use super::access::AccessWord;
 use super::block::{Content, EntryRef, Heavy};
 use super::directory::{Directory, Located};
 use super::entry::Slot;
-use super::segment::{BUCKET_COUNTS, Hash16, LANES, Place, SegmentPtr, buckets_for, len_max};
+use super::segment::{BUCKET_COUNTS, Hash16, LANES, Place, SegmentPtr, Visit, buckets_for, len_max};
 use super::slab::Slab;
 use super::snapshot::Walk;
 use super::value::{Body, ValueRef};
@@ -95,6 +95,10 @@ impl Table {
         table
     }
 
+    pub(super) fn hasher(&self) -> KeyHasher {
+        self.hasher.clone()
+    }
+
     /// From now on all entries are unsaved.
     pub(super) fn renew_version(&mut self) {
         self.version = !self.version;
@@ -102,7 +106,7 @@ impl Table {
 
     /// Has `visit` save the unsaved entries of the segment at `hash`, until it says that it is enough. Some: there are none
     /// left in it, and there the next segment begins, if there is one.
-    pub(super) fn each_unsaved(&mut self, hash: u64, visit: &mut dyn FnMut(&Slot) -> bool) -> Option<Option<u64>> {
+    pub(super) fn each_unsaved(&mut self, hash: u64, visit: &mut dyn FnMut(&Slot) -> Visit) -> Option<Option<u64>> {
         let Some(located) = self.directory.locate(hash) else { return Some(None) };
         // SAFETY: the directory names live segments, and `self` is borrowed mutably.
         let segment = unsafe { located.segment.as_mut() };
@@ -503,6 +507,11 @@ impl<'t> Found<'t> {
         let mut walk = self.table.walk.take();
         walk.as_mut().expect("while entries are unsaved there is a walk").save_first(self.entry());
         self.table.walk = walk;
+        self.is_saved();
+    }
+
+    /// The snapshot under way has the entry.
+    pub(super) fn is_saved(&mut self) {
         let version = self.table.version;
         self.slot_mut().set_version(version);
     }

@@ -6,8 +6,7 @@
 
 use pinyon_base::{DbIndex, ShardId, Slot, slot_of, slots_of};
 use pinyon_resp::{Args, Output, Proto, Span, Writer};
-use pinyon_values::Collection;
-use pinyon_values::codec::{Builder, Decoder, Encoding, VERSION_7_4};
+use pinyon_values::codec::{Encoding, VERSION_7_4};
 
 use super::encode::with_subcommand;
 use super::read::{Damaged, Op, Reader};
@@ -15,7 +14,7 @@ use crate::Cx;
 use crate::command::keys_of;
 use crate::command::registry::registry;
 use crate::command::row::Handler;
-use crate::keyspace::{self, NewValue, Shard, Ttl};
+use crate::keyspace::{NewValue, Shard, Ttl, decode_collection};
 
 /// Slots from one to another, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,22 +207,12 @@ fn on_key(shard: &mut Shard, db: DbIndex, op: Op<'_>) -> Result<(), Damaged> {
             ks.set_deadline(key, deadline);
         }
         Op::Value { key, deadline, encoding, encoded } => {
-            let collection = collection(encoding, encoded, ks.limits()).map_err(Damaged::Value)?;
+            let encoding = Encoding::of(encoding, VERSION_7_4).map_err(|error| Damaged::Value(error.to_string()))?;
+            let (collection, _) = decode_collection(encoding, encoded, ks.limits())?;
             let key = ks.key_of(key);
             ks.put_collection(key, collection, deadline.map_or(Ttl::Clear, Ttl::At));
         }
         Op::Command { .. } | Op::Flush | Op::FlushAll | Op::Swap { .. } => {}
     }
     Ok(())
-}
-
-fn collection(encoding: u8, encoded: &[u8], limits: &keyspace::Limits) -> Result<Collection, String> {
-    let encoding = Encoding::of(encoding, VERSION_7_4).map_err(|error| error.to_string())?;
-    let mut builder = Builder::new(limits.of_collections());
-    let step =
-        Decoder::new(encoding).step(encoded, &mut |part| builder.put(part)).map_err(|error| error.to_string())?;
-    match builder.finish() {
-        Some(collection) if step.need == 0 => Ok(collection),
-        _ => Err("it ends too early, or is no collection".to_owned()),
-    }
 }

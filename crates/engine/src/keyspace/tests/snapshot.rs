@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use pinyon_base::{DbIndex, Millis, ShardId};
+use pinyon_values::codec::Saving;
+use pinyon_values::hash::{FieldTtl, Hash};
 use proptest::prelude::*;
 
-use crate::keyspace::{Batch, EvictionPolicy, Key, Loader, NewValue, Piece, Shard, ShardConfig, Ttl};
+use crate::keyspace::{Batch, EvictionPolicy, Key, Loader, NewValue, Piece, Shard, ShardConfig, Ttl, ValueRef};
 use crate::record::{Damaged, Slots};
 
 const START: i64 = 1_700_000_000_000;
@@ -19,6 +21,8 @@ enum Happening {
     Remove(u16, u32, u32),
     Deadline(u16, u32, Option<i64>),
     Take(u16, u32, u16),
+    /// Hashes, each with so many fields, from this number on.
+    Fields(u16, u32, u32, Option<i64>),
     Wait(i64),
     Expire,
     Evict,
@@ -53,6 +57,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => (db(), key(), 1..900u32).prop_map(|(db, from, count)| Happening::Remove(db, from, count)),
         3 => (db(), key(), prop::option::of(0..300i64)).prop_map(|(db, key, at)| Happening::Deadline(db, key, at)),
         2 => (db(), key(), db()).prop_map(|(db, key, other)| Happening::Take(db, key, other)),
+        6 => (db(), 0..8u32, prop_oneof![1..9u32, 100..3000u32], prop::option::of(0..200i64)).prop_map(
+            |(db, key, count, after)| Happening::Fields(db, key, count, after)
+        ),
         2 => (0..90i64).prop_map(Happening::Wait),
         2 => Just(Happening::Expire),
         2 => Just(Happening::Evict),
@@ -129,6 +136,27 @@ impl World {
                     ks.restore(ks.key_of(&name(key)), value);
                 }
             }
+            Happening::Fields(db, key, count, after) => {
+                let mut ks = shard.keyspace(DbIndex(db), false);
+                let name = format!("hash:{key}").into_bytes();
+                let key = ks.key_of(&name);
+                let limits = ks.limits().hash;
+                let fields = ks.update_or_create::<Hash>(key).expect("there are only hashes of that name");
+                for number in 0..count {
+                    let ttl = match after {
+                        Some(after) if number % 7 == 0 => FieldTtl::At(self.now + after + i64::from(number)),
+                        _ => FieldTtl::Keep,
+                    };
+                    let value = format!("{step} and something so that they are not all of one length {number}");
+                    fields.set(
+                        format!("field {}", step % 5 * 500 + u64::from(number)).as_bytes(),
+                        value.as_bytes(),
+                        ttl,
+                        &limits,
+                    );
+                }
+                ks.changed::<Hash>(key);
+            }
             Happening::Wait(ms) => {
                 self.now += ms;
                 shard.begin_turn(Millis(self.now));
@@ -159,8 +187,16 @@ fn contents(shard: &mut Shard) -> Contents {
         shard.each_key(db, &mut |key| keys.push(key.to_vec()));
         for key in keys {
             let (value, deadline) = shard.as_it_is(db, &key).expect("it is there");
-            let state = (value.to_vec(), deadline);
-            all.insert((db.0, key), state);
+            let value = match value {
+                ValueRef::Collection(collection) => {
+                    let mut parts = Vec::new();
+                    Saving::all(collection, &mut |part| parts.push(format!("{part:?}")));
+                    parts.sort();
+                    parts.concat().into_bytes()
+                }
+                value => value.to_vec(),
+            };
+            all.insert((db.0, key), (value, deadline));
         }
     }
     all
@@ -178,7 +214,7 @@ fn gather(batch: &Batch, into: &mut Vec<u8>) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn every_entry_is_saved_once_as_at_the_cut(

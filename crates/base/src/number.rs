@@ -111,6 +111,25 @@ pub fn parse_f64(b: &[u8]) -> Option<f64> {
     Some(value)
 }
 
+/// A double as bounds of ranges of scores are read, which is how C's `strtod` reads a whole text: spaces before it count for
+/// nothing, an empty text is zero, and what overflows is infinite. None for NaN.
+pub fn strtod(b: &[u8]) -> Option<f64> {
+    const PRECISION: u32 = 53;
+    const EXPONENT_MIN: i64 = -1074;
+    if b.is_empty() {
+        return Some(0.0);
+    }
+    let spaces = b.iter().take_while(|c| matches!(c, b' ' | b'\t'..=b'\r')).count();
+    let b = &b[spaces..];
+    if let Some((negative, exact)) = binary::parse_hex(b) {
+        let (mantissa, exponent) = exact?.round(PRECISION, EXPONENT_MIN);
+        let value = scale(mantissa, exponent);
+        return Some(if negative { -value } else { value });
+    }
+    let value: f64 = std::str::from_utf8(b).ok()?.parse().ok()?;
+    (!value.is_nan()).then_some(value)
+}
+
 /// `mantissa * 2^exponent` where that is exact: the mantissa has at most 53 bits and the exponent is at least -1074.
 fn scale(mantissa: u64, exponent: i64) -> f64 {
     let bits = i64::from(64 - mantissa.leading_zeros());

@@ -29,6 +29,16 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// The command replays as sent, unless it has changed nothing.
+    pub fn as_sent(changes: usize) -> Effect {
+        if changes == 0 { Effect::None } else { Effect::AsSent { changes: changes.min(u32::MAX as usize) as u32 } }
+    }
+
+    /// What has been written down replays; so many changes.
+    pub fn recorded(changes: usize) -> Effect {
+        Effect::Recorded { changes: changes.min(u32::MAX as usize) as u32 }
+    }
+
     /// How many changes this adds to `rdb_changes_since_last_save`.
     pub fn changes(self) -> u64 {
         match self {

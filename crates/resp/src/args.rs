@@ -47,6 +47,11 @@ impl<'a> Args<'a> {
     pub fn from(&self, first: usize) -> Args<'a> {
         Args { bytes: self.bytes, spans: self.spans.get(first..).unwrap_or_default() }
     }
+
+    /// The arguments of a range. Panics when there are not so many.
+    pub fn range(&self, range: std::ops::Range<usize>) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[range] }
+    }
 }
 
 impl<'a> IntoIterator for Args<'a> {

@@ -77,7 +77,9 @@ fn main() {
         black_box(set.contains(Item::Bytes(name)));
     });
     time("SPOP of half", &names[..set.len() / 2], |_, _| {
-        black_box(set.pop(&mut random));
+        black_box(set.pop(&mut random, &mut |member| {
+            black_box(member);
+        }));
     });
 
     let (mut zset, limits) = (ZSet::new(), ZSetLimits::default());

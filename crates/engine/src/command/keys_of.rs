@@ -151,6 +151,9 @@ pub fn keys_and_flags(entry: &Entry, args: Args<'_>) -> Result<Vec<KeyAt>, GetKe
 
 /// Goes through the specs one after the other. `None` when the arguments do not fit one of them.
 fn by_specs(row: &Command, args: Args<'_>) -> Option<Vec<KeyAt>> {
+    if matches!(row.name, "georadius" | "georadiusbymember") {
+        return Some(georadius_keys(row, args));
+    }
     let mut found = Vec::new();
     for spec in row.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY)) {
         let Some(begin) = begin_of(&spec.begin, args) else { continue };
@@ -162,6 +165,13 @@ fn by_specs(row: &Command, args: Args<'_>) -> Option<Vec<KeyAt>> {
         found.extend((first..=last).step_by(step.max(1) as usize).map(|at| KeyAt { position: at as u32, flags }));
     }
     Some(found)
+}
+
+/// Its source, and of all keys to store under the last one, which alone counts.
+fn georadius_keys(row: &Command, args: Args<'_>) -> Vec<KeyAt> {
+    let at = |position: usize, spec: &KeySpec| KeyAt { position: position as u32, flags: spec.flags };
+    let stored = super::geo::stored_at(args).map(|position| at(position, &row.keys[1]));
+    std::iter::once(at(1, &row.keys[0])).chain(stored).filter(|key| (key.position as usize) < args.len()).collect()
 }
 
 /// Where a spec's keys begin; `None` when its keyword is not among the arguments.
@@ -265,6 +275,10 @@ mod tests {
         assert_eq!(keys_in("lcs a b idx"), [1, 2]);
         assert_eq!(keys_in("msetex 2 a 1 b 2 nx"), [2, 4]);
         assert_eq!(keys_in("msetex 1 a 1 b 2"), [2]);
+        assert_eq!(keys_in("zunionstore d 2 a b weights 1 2"), [1, 3, 4]);
+        assert_eq!(keys_in("georadius a 1 2 3 m store d"), [1, 7]);
+        assert_eq!(keys_in("georadius a 1 2 3 m store d storedist e store"), [1, 9]);
+        assert_eq!(keys_in("georadius a 1 2 3 m asc"), [1]);
     }
 
     #[test]

@@ -109,6 +109,12 @@ pub enum Spread {
     RenameNx,
     Copy,
     Lcs,
+    /// The keys that are only read are lent to the shard of the key that is written, or to that of most keys, and the
+    /// command runs there whole (SUNIONSTORE, ZINTER, GEOSEARCHSTORE).
+    Lend,
+    /// Runs on the first of its keys that is there (ZMPOP).
+    FirstFull,
+    Smove,
 }
 
 bitflags! {
@@ -227,6 +233,10 @@ impl KeySpec {
     /// Keys from `first`, `last` relative to it or negative from the end, every `step`.
     pub const fn range(first: i32, last: i32, step: i32, flags: KeyFlags) -> KeySpec {
         KeySpec { notes: "", flags, begin: BeginSearch::Index(first), find: FindKeys::Range { last, step, limit: 0 } }
+    }
+    /// One key behind a keyword that is looked for from argument `start_from` on.
+    pub const fn after(keyword: &'static str, start_from: i32, flags: KeyFlags) -> KeySpec {
+        KeySpec { begin: BeginSearch::Keyword { keyword, start_from }, ..KeySpec::one(1, flags) }
     }
     /// With a remark for the reader of COMMAND INFO.
     pub const fn noting(self, notes: &'static str) -> KeySpec {

@@ -109,6 +109,13 @@ impl Trial {
         ks.deadline(key).flatten().map(|at| at.0 - self.now.0)
     }
 
+    /// What OBJECT ENCODING answers of a key that is there.
+    pub(crate) fn encoding(&mut self, key: &str) -> &'static str {
+        let mut ks = self.shard.keyspace(DbIndex(0), true);
+        let key = ks.key_of(key.as_bytes());
+        ks.peek(key).expect("the key is there").encoding()
+    }
+
     /// The effect of the last command.
     pub(crate) fn effect(&self) -> Effect {
         self.effect

@@ -133,6 +133,15 @@ impl Keyspace<'_> {
         typed(self.peek(key))
     }
 
+    /// The structure of a key that this command has read already, and which is therefore not due: several at once may be
+    /// looked at.
+    pub fn seen_as<T: Typed>(&self, key: Key<'_>) -> Option<&T> {
+        match self.shard.tables[usize::from(self.db.0)].get(key)?.value() {
+            ValueRef::Collection(collection) => T::of(collection),
+            _ => None,
+        }
+    }
+
     /// The structure for a writing command, which calls [`Keyspace::changed`] after a change.
     #[inline]
     pub fn update<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, CommandError> {

@@ -181,6 +181,13 @@ impl Table {
         }
     }
 
+    /// The entry of a key, to be looked at only.
+    pub(super) fn get(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let (located, at) = self.place_of(key)?;
+        // SAFETY: the directory names live segments, and `self` is borrowed.
+        Some(unsafe { located.segment.as_ref() }.slot(at).entry())
+    }
+
     #[inline]
     fn place_of(&self, key: Key<'_>) -> Option<(Located, Place)> {
         let located = self.directory.locate(key.hash)?;

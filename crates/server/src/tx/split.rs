@@ -131,6 +131,9 @@ impl Core {
             Spread::RenameNx => Box::new(self.rename_over_shards(caller, args, true)),
             Spread::Copy => Box::new(self.copy_over_shards(caller, args)?),
             Spread::Lcs => Box::new(self.lcs_over_shards(caller, args)),
+            Spread::Lend => Box::new(self.lend_over_shards(caller, args)),
+            Spread::FirstFull => Box::new(self.first_full_over_shards(caller, args)),
+            Spread::Smove => Box::new(self.smove_over_shards(caller, args)),
         })
     }
 

@@ -44,6 +44,8 @@ pub(super) type Allowed = (&'static str, How, &'static str);
 /// How far apart in time, in milliseconds, the servers may have got a call: the machine may be busy.
 const APART_MS: i64 = 10_000;
 
+const BY_LEX: &str = "is about members of equal scores; of others Redis tells where its random towers lead it";
+
 pub(super) const ALLOWED: &[Allowed] = &[
     ("keys", How::Unordered, "the order is that of the hash table"),
     ("scan", How::Swept, "order and cursors are those of the hash table"),
@@ -57,6 +59,19 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("hpttl", How::Within(APART_MS), "is what is left at the time of the call"),
     ("hexpiretime", How::Deadline(APART_MS / 1000), "may have been set relative to the time of the call"),
     ("hpexpiretime", How::Deadline(APART_MS), "may have been set relative to the time of the call"),
+    ("smembers", How::Unordered, "the order is that of the hash table"),
+    ("sinter", How::Unordered, "the order is that of the hash table"),
+    ("sunion", How::Unordered, "the order is that of the hash table"),
+    ("sdiff", How::Unordered, "the order is that of the hash table"),
+    ("sscan", How::Kind, "order and cursors are those of the hash table"),
+    ("zscan", How::Kind, "order and cursors are those of the hash table"),
+    ("spop", How::NotSent, "is random, and leaves different data"),
+    ("srandmember", How::Shape, "is random"),
+    ("zrandmember", How::Shape, "is random"),
+    ("zrangebylex", How::Kind, BY_LEX),
+    ("zrevrangebylex", How::Kind, BY_LEX),
+    ("zlexcount", How::Kind, BY_LEX),
+    ("zremrangebylex", How::NotSent, BY_LEX),
     ("dbsize", How::Counted, "a key that is due is counted until it is found, which Redis leaves to chance"),
     ("ttl", How::Within(APART_MS / 1000), "is what is left at the time of the call"),
     ("pttl", How::Within(APART_MS), "is what is left at the time of the call"),

@@ -207,11 +207,40 @@ impl Set {
         }
     }
 
-    /// Takes any member out, each with the same chance (SPOP).
-    pub fn pop(&mut self, random: &mut dyn FnMut() -> u64) -> Option<Vec<u8>> {
-        let member = self.random(random)?.to_vec();
-        self.remove(&member);
-        Some(member)
+    /// Takes any member out, each with the same chance (SPOP), after showing it. False: there is none.
+    pub fn pop(&mut self, random: &mut dyn FnMut() -> u64, show: &mut dyn FnMut(&[u8])) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        match self {
+            Set::Ints(ints) => {
+                let value = ints.ints().get(below(random(), ints.ints().len()));
+                show(Item::Int(value).bytes(&mut [0; 20]));
+                ints.remove(value);
+            }
+            Set::Packed(packed) => {
+                let place = packed.seq().place_of(below(random(), packed.len()));
+                show(packed.seq().at(place).0.bytes(&mut [0; 20]));
+                packed.remove(place, 1);
+            }
+            Set::Table(table) => {
+                let Some(record) = table.random(random) else { return false };
+                show(record.key);
+                // It is removed by its name, which must outlive it: a usual one without an allocation.
+                let mut short = [0; 128];
+                match short.get_mut(..record.key.len()) {
+                    Some(name) => {
+                        name.copy_from_slice(record.key);
+                        table.remove(name);
+                    }
+                    None => {
+                        let name = record.key.to_vec();
+                        table.remove(&name);
+                    }
+                }
+            }
+        }
+        true
     }
 
     /// Visits `count` members or some more from the cursor on, and gives the next cursor, 0 at the end; see

@@ -56,7 +56,8 @@ proptest! {
             match kind {
                 0 => prop_assert_eq!(set.remove(&member), model.remove(&member)),
                 1 if !model.is_empty() => {
-                    let popped = set.pop(&mut next).expect("there are some");
+                    let mut popped = Vec::new();
+                    assert!(set.pop(&mut next, &mut |member| popped = member.to_vec()));
                     prop_assert!(model.remove(&popped));
                 }
                 _ => prop_assert_eq!(set.add(&member, &limits), model.insert(member.clone())),

@@ -58,7 +58,8 @@ struct ScoreItem([u8; 8], Option<i64>);
 impl ScoreItem {
     fn of(score: f64) -> ScoreItem {
         const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-        let is_int = score.fract() == 0.0 && score.abs() <= EXACT_MAX && (score != 0.0 || score.is_sign_positive());
+        // A zero loses its sign, as in Redis's small form.
+        let is_int = score.fract() == 0.0 && score.abs() <= EXACT_MAX;
         ScoreItem(score.to_le_bytes(), is_int.then_some(score as i64))
     }
 

@@ -1,0 +1,172 @@
+//! Elements with the lowest or highest scores taken out: ZPOPMIN, ZPOPMAX, ZMPOP.
+
+use pinyon_base::number::parse_i64;
+use pinyon_resp::{Args, Proto};
+use pinyon_values::zset::ZSet;
+
+use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
+use crate::command::set::random::positive_count;
+use crate::keyspace::Key;
+use crate::{CommandError, Cx, Effect};
+
+/// Which end elements are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Min,
+    Max,
+}
+
+pub const ZPOPMIN: Command = Command {
+    name: "zpopmin",
+    arity: -2,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::SORTEDSET,
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+    group: Group::SortedSet,
+    since: "5.0.0",
+    complexity: "O(log(N)*M) where N is the size of the sorted set and M how many are taken.",
+    summary: "Takes the elements with the lowest scores out of a sorted set.",
+    args: &[Arg::key("key", 0), Arg::new("count", ArgKind::Integer).optional()],
+    handler: Handler::Shard(zpopmin),
+    ..Command::EMPTY
+};
+
+fn zpopmin(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
+    pop(cx, args, End::Min)
+}
+
+pub const ZPOPMAX: Command = Command {
+    name: "zpopmax",
+    arity: -2,
+    flags: Flags::WRITE.union(Flags::FAST),
+    categories: Categories::SORTEDSET,
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+    group: Group::SortedSet,
+    since: "5.0.0",
+    complexity: "O(log(N)*M) where N is the size of the sorted set and M how many are taken.",
+    summary: "Takes the elements with the highest scores out of a sorted set.",
+    args: &[Arg::key("key", 0), Arg::new("count", ArgKind::Integer).optional()],
+    handler: Handler::Shard(zpopmax),
+    ..Command::EMPTY
+};
+
+fn zpopmax(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
+    pop(cx, args, End::Max)
+}
+
+fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Effect, CommandError> {
+    let count = match args.len() {
+        2 => None,
+        3 => Some(positive_count(args.get(2))?),
+        _ => return Err(CommandError::Syntax),
+    };
+    let key = cx.ks.key(args, 1);
+    let members = cx.ks.update::<ZSet>(key)?.map_or(0, |zset| zset.len());
+    let taken = count.unwrap_or(1).min(members);
+    // Only with a count does RESP3 have a pair for each.
+    let nested = count.is_some() && cx.out.proto == Proto::Resp3;
+    cx.out.array(if nested { taken } else { 2 * taken });
+    take(cx, key, end, taken, nested)?;
+    Ok(Effect::as_sent(taken))
+}
+
+/// Takes elements out, of which there are as many, and replies them one after the other.
+fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize, nested: bool) -> Result<(), CommandError> {
+    if count == 0 {
+        return Ok(());
+    }
+    let Some(zset) = cx.ks.update::<ZSet>(key)? else { return Ok(()) };
+    let out = &mut cx.out;
+    let mut write = |member: &[u8], score: f64| {
+        if nested {
+            out.array(2);
+        }
+        out.bulk(member);
+        out.double(score);
+    };
+    match end {
+        End::Min => zset.remove_range(0, count, &mut write),
+        End::Max => {
+            let from = zset.len() - count;
+            zset.range(zset.len() - 1, count, true, &mut write);
+            zset.remove_range(from, count, &mut |_, _| {});
+        }
+    }
+    cx.ks.changed::<ZSet>(key);
+    Ok(())
+}
+
+/// What ZMPOP and BZMPOP ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mpop {
+    /// The position of the first key, and how many there are.
+    pub first_key: usize,
+    pub keys: usize,
+    pub end: End,
+    pub count: usize,
+}
+
+impl Mpop {
+    /// `numkeys key… MIN|MAX [COUNT count]` from argument `at` on.
+    pub fn parse(args: Args<'_>, at: usize) -> Result<Mpop, CommandError> {
+        let above_zero = |arg: &[u8], text: &'static str| {
+            parse_i64(arg)
+                .and_then(|number| usize::try_from(number).ok())
+                .filter(|number| *number > 0)
+                .ok_or(CommandError::text(text))
+        };
+        let keys = above_zero(args.get(at), "ERR numkeys should be greater than 0")?;
+        let end_at = keys.checked_add(at + 1).filter(|end| *end < args.len()).ok_or(CommandError::Syntax)?;
+        let end = match args.get(end_at) {
+            end if end.eq_ignore_ascii_case(b"min") => End::Min,
+            end if end.eq_ignore_ascii_case(b"max") => End::Max,
+            _ => return Err(CommandError::Syntax),
+        };
+        let count = match args.len() - end_at {
+            1 => 1,
+            3 if args.get(end_at + 1).eq_ignore_ascii_case(b"count") => {
+                above_zero(args.get(end_at + 2), "ERR count should be greater than 0")?
+            }
+            _ => return Err(CommandError::Syntax),
+        };
+        Ok(Mpop { first_key: at + 1, keys, end, count })
+    }
+}
+
+pub const ZMPOP: Command = Command {
+    name: "zmpop",
+    arity: -4,
+    flags: Flags::WRITE.union(Flags::MOVABLE_KEYS),
+    categories: Categories::SORTEDSET,
+    keys: &[KeySpec::counted(1, 1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE))],
+    group: Group::SortedSet,
+    since: "7.0.0",
+    complexity: "O(K) + O(M*log(N)) where K is the number of keys, N the size of the sorted set and M how many are taken.",
+    summary: "Takes elements with the lowest or highest scores out of the first of several sorted sets that has any.",
+    args: &[
+        Arg::new("numkeys", ArgKind::Integer),
+        Arg::key("key", 0).multiple(),
+        Arg::one_of("where", &[Arg::token("min", "MIN"), Arg::token("max", "MAX")]),
+        Arg::new("count", ArgKind::Integer).with_token("COUNT").optional(),
+    ],
+    handler: Handler::Spread(Spread::FirstFull, zmpop),
+    ..Command::EMPTY
+};
+
+fn zmpop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
+    let asked = Mpop::parse(args, 1)?;
+    for at in asked.first_key..asked.first_key + asked.keys {
+        let key = cx.ks.key(args, at);
+        let members = cx.ks.update::<ZSet>(key)?.map_or(0, |zset| zset.len());
+        if members > 0 {
+            let taken = asked.count.min(members);
+            cx.out.array(2);
+            cx.out.bulk(key.bytes);
+            cx.out.array(taken);
+            take(cx, key, asked.end, taken, true)?;
+            return Ok(Effect::as_sent(taken));
+        }
+    }
+    cx.out.null_array();
+    Ok(Effect::None)
+}

@@ -12,6 +12,7 @@ use pinyon_engine::transaction::WatcherId;
 use pinyon_resp::{Output, Span};
 use pinyon_runtime::{App, ConnId, CoreId, Leave, Next, PeerInfo, memory};
 
+use crate::blocking::{BlockMail, Home as WaitingClients, Why};
 use crate::clients::{Monitors, Pause};
 use crate::config::{Config, PipelineOrder};
 use crate::cron::Cron;
@@ -75,6 +76,8 @@ pub enum Mail {
     },
     /// A key that a client of the receiving core watches has changed.
     Changed(WatcherId),
+    /// About a command that may wait for its keys.
+    Block(Box<BlockMail>),
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -95,6 +98,8 @@ pub struct Core {
     pub gathers: Slab<Gather>,
     /// Transactions over several shards.
     pub tx: Tx,
+    /// Clients that wait for keys.
+    pub blocking: WaitingClients,
     // Boxed because they move to sessions and back as pointers.
     #[allow(clippy::vec_box)]
     pub slots_pool: Vec<Box<Slots>>,
@@ -154,6 +159,7 @@ impl Core {
             gates: Gates::empty(),
             gathers: Slab::default(),
             tx: Tx::default(),
+            blocking: WaitingClients::default(),
             slots_pool: Vec::new(),
             expecting: 0,
             slowlog: SlowLog::default(),
@@ -297,11 +303,15 @@ impl App for Core {
         if let Some(session) = self.sessions.get_mut(conn) {
             session.flags.insert(SessionFlags::EOF);
         }
+        self.leave_if_closed(io, conn);
         self.finish_eof(io, conn);
     }
 
     fn on_close(&mut self, io: &mut Io, conn: ConnId) {
         self.discard(io, conn);
+        if let Some(number) = self.sessions.get(conn).and_then(|session| session.waiting) {
+            self.stop_waiting(io, number, Why::Gone);
+        }
         if let Some(session) = self.sessions.remove(conn) {
             if !session.flags.contains(SessionFlags::KILLED) {
                 self.shared.disconnected();
@@ -343,6 +353,7 @@ impl App for Core {
             Mail::Unit(unit) => self.take_unit(io, from, unit),
             Mail::UnitDone(unit) => self.unit_done(io, *unit),
             Mail::Late(late) => self.take_late(io, *late),
+            Mail::Block(mail) => self.on_block_mail(io, *mail),
             Mail::Unwatch { client } => self.exec.shard.watches().unwatch(client),
             Mail::Changed(watcher) => self.note_changed(watcher),
             Mail::Slow(entry) => self.record_slow(*entry),
@@ -357,13 +368,16 @@ impl App for Core {
     }
 
     fn on_turn(&mut self, io: &mut Io) -> Next {
+        self.serve_all(io);
         self.run_ready(io);
         self.turn += 1;
         if self.exec.shard.watches().has_news() {
             self.tell_watchers(io);
         }
         self.flush_hops(io);
-        let more = self.background(io) || !self.ready.is_empty();
+        let more = self.background(io);
+        self.serve_all(io);
+        let more = more || !self.ready.is_empty();
         if self.stopping {
             return Next::Stop;
         }

@@ -110,6 +110,7 @@ impl Core {
         let traffic = io.stats();
         let totals = [self.exec.stats.commands_processed, traffic.recv_bytes, traffic.sent_bytes];
         self.cron.rates.sample(io.now_us(), totals);
+        self.time_out_waits(io);
         if self.pause.until_ms != 0 && io.now_ms() >= self.pause.until_ms {
             self.set_pause(0, false);
             more = true;
@@ -136,6 +137,7 @@ impl Core {
         let pause = (self.pause.until_ms != 0).then(|| from_ms(self.pause.until_ms));
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
-        [expiry, pause, tend, sample].into_iter().flatten().min()
+        let waits = self.blocking.next_deadline().map(from_ms);
+        [expiry, pause, tend, sample, waits].into_iter().flatten().min()
     }
 }

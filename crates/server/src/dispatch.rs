@@ -12,7 +12,7 @@
 use pinyon_base::{shard_of, slot_of};
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::command::row::{Command, Flags, Handler, ServerCommand};
+use pinyon_engine::command::row::{Command, Flags, Handler, ServerCommand, Spread};
 use pinyon_engine::{CommandError, until_nul};
 use pinyon_resp::{Args, Limits, Parse, Parser, ProtocolError, Span, Writer};
 use pinyon_runtime::ConnId;
@@ -244,6 +244,7 @@ impl Core {
         if ns >= self.exec.watch_ns {
             self.was_slow(io, conn, id, args, ns);
         }
+        self.after_command(io);
         true
     }
 
@@ -298,6 +299,7 @@ impl Core {
     fn must_drain(&mut self, conn: ConnId, id: CommandId, row: &Command, command: &Parsed, args: Args<'_>) -> bool {
         let strict = self.gates.contains(Gates::STRICT);
         let owner = match row.handler {
+            Handler::Spread(Spread::Tries, _) => None,
             Handler::Spread(..) => self.single_owner(id, args),
             Handler::Server(server) if is_ordered(server) => None,
             Handler::Server(_) => Some(self.id.0),
@@ -377,6 +379,7 @@ impl Core {
                 };
                 self.run_or_hop(io, conn, id, row, handler, owner, hash, args)
             }
+            Handler::Spread(Spread::Tries, handler) => self.run_tries(io, conn, id, row, handler, command.hash, args),
             Handler::Spread(spread, handler) => match self.single_owner(id, args) {
                 Some(owner) => self.run_or_hop(io, conn, id, row, handler, owner, command.hash, args),
                 None if !self.exec.admits(row.flags, args) => {
@@ -422,7 +425,7 @@ impl Core {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn run_or_hop(
+    pub(crate) fn run_or_hop(
         &mut self,
         io: &mut Io,
         conn: ConnId,
@@ -465,6 +468,7 @@ impl Core {
         let ns = self.exec.run(run, args, &mut reply);
         self.deliver(io, conn, &mut reply);
         self.scratch = reply;
+        self.after_command(io);
         ns
     }
 

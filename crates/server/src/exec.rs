@@ -12,6 +12,7 @@ use pinyon_engine::{CommandError, Cx, Effect};
 use pinyon_resp::{Args, Output, Proto, Writer};
 use pinyon_runtime::{CoreId, clock};
 
+use crate::blocking::Waiters;
 use crate::shared::Shared;
 use crate::stats::CoreStats;
 
@@ -19,6 +20,8 @@ use crate::stats::CoreStats;
 pub struct Exec {
     pub shard: Shard,
     pub stats: CoreStats,
+    /// Commands that wait for keys of this shard.
+    pub(crate) waiters: Waiters,
     /// latency-tracking.
     pub tracking: bool,
     /// Executions at least this long (ns) are looked at by the slow log and the latency monitor.
@@ -74,6 +77,7 @@ impl Exec {
         Exec {
             shard,
             stats: CoreStats::new(),
+            waiters: Waiters::default(),
             tracking: true,
             watch_ns: u64::MAX,
             maxmemory: 0,
@@ -140,7 +144,10 @@ impl Exec {
         let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };
         match (run.handler)(&mut cx, args) {
             Ok(Effect::None) => {}
-            Ok(effect) => self.changed(&Change { db: run.db, args, effect, counts: true }),
+            Ok(effect) => {
+                self.changed(&Change { db: run.db, args, effect, counts: true });
+                self.serve_waiters();
+            }
             Err(error) => {
                 error.write(&mut cx.out);
                 self.stats.error(error.code());
@@ -178,7 +185,7 @@ impl Exec {
     }
 
     #[cold]
-    fn refuse(&mut self, run: Run, error: &CommandError, out: &mut Output) {
+    pub(crate) fn refuse(&mut self, run: Run, error: &CommandError, out: &mut Output) {
         error.write(&mut Writer { out, proto: run.proto });
         self.stats.error(error.code());
         self.stats.commands[run.command.0 as usize].rejected += 1;

@@ -1,6 +1,7 @@
 //! The server's binary.
 #![forbid(unsafe_code)]
 
+mod blocking;
 mod cli;
 mod client_memory;
 mod clients;

@@ -53,13 +53,12 @@ impl Core {
     pub fn run_batch(&mut self, io: &mut Io, from: CoreId, mut batch: Box<Batch>) {
         self.exec.see(batch.now);
         self.exec.start(io.now_ms());
-        let holding = self.gates.contains(Gates::INTENTS);
         let mut reply = std::mem::take(&mut self.scratch);
         for begin in (0..batch.requests.len()).step_by(PREFETCH) {
             let end = batch.requests.len().min(begin + PREFETCH);
             self.prefetch(&batch, begin, end);
             for index in begin..end {
-                if holding && self.must_wait(from, &batch, index) {
+                if self.gates.contains(Gates::INTENTS) && self.must_wait(from, &batch, index) {
                     self.defer_request(from, &batch, index);
                     batch.deferred.push(index as u32);
                 } else {
@@ -130,6 +129,7 @@ impl Core {
                 io.mail(from, Mail::Slow(Box::new(entry)));
             }
         }
+        self.after_command(io);
     }
 
     /// Hands out the replies that a batch brought home.

@@ -91,6 +91,8 @@ pub struct Session {
     /// The number of commands of the EXEC under way.
     pub executing: Option<usize>,
     pub watching: Option<Box<Watching>>,
+    /// The command that waits for keys, or is tried: its number on this core.
+    pub waiting: Option<u64>,
     /// Counts the times that it stopped watching.
     pub watch_epoch: u32,
     /// Unix time of the connection and of its last command, in ms.
@@ -141,6 +143,7 @@ impl Session {
             multi: None,
             executing: None,
             watching: None,
+            waiting: None,
             watch_epoch: 0,
             created_ms: now_ms,
             last_active_ms: now_ms,

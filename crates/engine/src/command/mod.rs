@@ -5,6 +5,7 @@
 //! arguments.
 
 pub mod bitmap;
+pub mod blocking;
 pub mod cluster;
 pub mod connection;
 pub mod geo;

@@ -6,6 +6,7 @@
 use bitflags::bitflags;
 use pinyon_resp::Args;
 
+use super::blocking::Blocking;
 use crate::{CommandError, Cx, Effect};
 
 /// One command or subcommand.
@@ -32,6 +33,8 @@ pub struct Command {
     pub args: &'static [Arg],
     pub subcommands: &'static [Command],
     pub handler: Handler,
+    /// It tries its keys one by one and may wait for them.
+    pub blocking: Option<&'static Blocking>,
 }
 
 impl Command {
@@ -53,6 +56,7 @@ impl Command {
         args: &[],
         subcommands: &[],
         handler: Handler::Container,
+        blocking: None,
     };
 
     /// All its ACL categories: those of the row and those that its flags imply.
@@ -115,6 +119,10 @@ pub enum Spread {
     /// Runs on the first of its keys that is there (ZMPOP).
     FirstFull,
     Smove,
+    /// An element goes from one list to another (LMOVE, RPOPLPUSH).
+    Move,
+    /// Its keys are tried one by one, as the row's `blocking` says.
+    Tries,
 }
 
 bitflags! {

@@ -264,6 +264,11 @@ impl<'a> Keyspace<'a> {
         self.shard.ledger.journal.is_on()
     }
 
+    /// The same database at the same moment, for a part of the command.
+    pub fn same_moment(&mut self) -> Keyspace<'_> {
+        Keyspace::new(self.shard, self.db, self.no_touch)
+    }
+
     /// The same moment in another database (MOVE, COPY DB).
     pub fn other_db(&mut self, db: DbIndex) -> Keyspace<'_> {
         Keyspace::new(self.shard, db, self.no_touch)

@@ -14,7 +14,7 @@ use super::keyspace::memory_of;
 use super::snapshot::Snapshot;
 use super::table::{Found, KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
-use crate::transaction::{Queue, TransactionId, WatcherId, Watches};
+use crate::transaction::{Queue, TransactionId, Waits, WatcherId, Watches};
 
 /// What a shard needs to know from the configuration.
 #[derive(Clone, Debug)]
@@ -388,6 +388,7 @@ impl Shard {
 
     /// Tells those who watch keys of `dbs` that are there in any of them: they are about to lose or exchange all keys.
     fn tell_watchers_of(&mut self, dbs: &[DbIndex]) {
+        dbs.iter().for_each(|&db| self.ledger.watches.waits.changed_all(db));
         if self.ledger.watches.is_empty() {
             return;
         }
@@ -433,6 +434,24 @@ impl Shard {
             }
         }
         self.ledger.watches.is_dirty(id)
+    }
+
+    /// Whether a key that somebody waits for has changed.
+    #[inline]
+    pub fn has_changed_for_waiters(&self) -> bool {
+        self.ledger.watches.waits.has_changes()
+    }
+
+    /// Who waits for keys of this shard.
+    pub fn waits(&mut self) -> &mut Waits {
+        &mut self.ledger.watches.waits
+    }
+
+    /// Of the keys that have changed and for which somebody waits, the one that changed first; those that a transaction holds
+    /// have not changed yet.
+    pub fn take_changed_for_waiters(&mut self) -> Option<(DbIndex, u64)> {
+        let Ledger { watches, transactions, .. } = &mut self.ledger;
+        watches.waits.take_change(|hash| !transactions.holds(hash))
     }
 
     /// Who watches keys of this shard.

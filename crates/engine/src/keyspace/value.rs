@@ -140,6 +140,8 @@ impl<'v> ValueRef<'v> {
             ValueRef::Int(_) => "int",
             ValueRef::Bytes(bytes) if bytes.len() <= EMBSTR_LEN_MAX => "embstr",
             ValueRef::Bytes(_) | ValueRef::Raw(_) | ValueRef::Blob(_) => "raw",
+            // As before Redis 7.2: a list is one at any length.
+            ValueRef::Collection(CollectionRef::List(_)) => "quicklist",
             ValueRef::Collection(collection) => collection.encoding(),
         }
     }

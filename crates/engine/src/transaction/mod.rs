@@ -17,10 +17,12 @@ mod intents;
 mod queue;
 #[cfg(test)]
 mod queue_model;
+mod waits;
 mod watch;
 
 pub use intents::{Access, Intent, Intents, each_intent};
 pub use queue::{Event, Queue};
+pub use waits::Waits;
 pub use watch::{WatcherId, Watches};
 
 /// One transaction, as its coordinator and its shards call it.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use pinyon_base::DbIndex;
 
+use super::Waits;
+
 /// Who watches: one client, between two UNWATCHes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatcherId {
@@ -27,6 +29,8 @@ pub struct Watches {
     keys: BTreeMap<u64, Vec<Watched>>,
     watchers: BTreeMap<u64, Watcher>,
     news: Vec<WatcherId>,
+    /// Those who do not look on but wait.
+    pub waits: Waits,
 }
 
 #[derive(Debug)]
@@ -107,6 +111,9 @@ impl Watches {
     pub fn changed(&mut self, db: DbIndex, hash: u64) {
         if !self.keys.is_empty() {
             self.tell(db, hash);
+        }
+        if !self.waits.is_empty() {
+            self.waits.changed(db, hash);
         }
     }
 

@@ -147,7 +147,6 @@ pub fn unpause(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     Ok(())
 }
 
-/// No command blocks yet, so no client is ever found blocked.
 pub fn unblock(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let args = call.args;
     match args.len() {
@@ -156,8 +155,27 @@ pub fn unblock(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         4 => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
         _ => return Err(super::wrong_subcommand(args, "'. Try CLIENT HELP.")),
     }
-    parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
-    core.reply(io, call.conn, |out| out.int(0));
+    let client = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
+    let Ok(client) = u64::try_from(client) else {
+        core.reply(io, call.conn, |out| out.int(0));
+        return Ok(());
+    };
+    let with_error = args.len() == 4 && args.get(3).eq_ignore_ascii_case(b"error");
+    let ticket = core.promise(call.conn);
+    // On the client's core it takes until its shards have confirmed.
+    let share = move || {
+        let mut asked = None;
+        move |core: &mut Core, io: &mut Io| match asked
+            .get_or_insert_with(|| core.unblock_client(io, client, with_error))
+        {
+            None => Some(false),
+            Some(number) => core.unblock_verdict(*number),
+        }
+    };
+    core.gather_slices(io, share, move |core, io, verdicts: Vec<bool>| {
+        let unblocked = verdicts.contains(&true);
+        core.fulfil(io, ticket, |out| out.int(i64::from(unblocked)));
+    });
     Ok(())
 }
 

@@ -221,8 +221,18 @@ impl Core {
 
     /// Goes on with a transaction that waited for a reply of the server's own.
     pub(crate) fn resume_transaction(&mut self, io: &mut Io, slot: u32, reply: pinyon_resp::Output) {
-        self.step(io, slot, vec![(self.id.0, Outcome::Replied(reply))]);
+        self.resume_with(io, slot, Outcome::Replied(reply));
+    }
+
+    /// Goes on with a transaction that waited for this.
+    pub(crate) fn resume_with(&mut self, io: &mut Io, slot: u32, outcome: Outcome) {
+        self.step(io, slot, vec![(self.id.0, outcome)]);
         self.drive(io);
+    }
+
+    /// Where the transaction is kept whose script is at work.
+    pub(crate) fn transaction_at_work(&self) -> u32 {
+        self.tx.stepping
     }
 
     /// Does steps until one has to be waited for.

@@ -12,6 +12,7 @@ use pinyon_runtime::{ConnId, CoreId};
 use super::planted::{self, Bug};
 use super::unit::Unit;
 use super::{Body, Outcome, Part, TxMail};
+use crate::blocking::{Ask, WaitId};
 use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
 use crate::hop::{Batch, Origin};
@@ -26,6 +27,8 @@ pub(super) enum Deferred {
     Own { ticket: Ticket, batch: Box<Batch> },
     /// An EXEC or WATCH on this shard alone.
     Unit { from: CoreId, unit: Box<Unit> },
+    /// A command that may wait for its keys.
+    Ask { id: WaitId, ask: Box<Ask> },
 }
 
 /// The reply of a command that had to wait, on its way home.
@@ -109,6 +112,10 @@ impl Core {
 
     /// Something is free again: what waited for it runs, then the next transactions have their turn.
     fn after_release(&mut self, io: &mut Io) {
+        if self.exec.shard.has_changed_for_waiters() {
+            self.exec.start(io.now_ms());
+        }
+        self.serve_all(io);
         self.run_deferred(io);
         let mut events = Vec::new();
         self.exec.shard.transactions_mut().grant(&mut events);
@@ -176,6 +183,10 @@ impl Core {
         self.tx.deferred.push_back(Deferred::Own { ticket, batch });
     }
 
+    pub(crate) fn defer_ask(&mut self, id: WaitId, ask: Box<Ask>) {
+        self.tx.deferred.push_back(Deferred::Ask { id, ask });
+    }
+
     pub(super) fn defer_unit(&mut self, from: CoreId, unit: Box<Unit>) {
         self.tx.deferred.push_back(Deferred::Unit { from, unit });
     }
@@ -203,6 +214,7 @@ impl Core {
         match deferred {
             Deferred::Remote { batch, .. } | Deferred::Own { batch, .. } => self.is_batch_blocked(batch),
             Deferred::Unit { unit, .. } => self.is_unit_blocked(unit),
+            Deferred::Ask { ask, .. } => self.is_blocked(ask.head.command, ask.args.args()),
         }
     }
 
@@ -222,16 +234,18 @@ impl Core {
                 self.fulfil_output(io, ticket, reply);
             }
             Deferred::Unit { from, unit } => self.run_unit(io, from, unit),
+            Deferred::Ask { id, ask } => self.run_ask(io, id, *ask),
         }
     }
 }
 
 impl Deferred {
-    /// The connection whose later commands stay behind. One of this core waits by itself, and so does one with a unit.
+    /// The connection whose later commands stay behind. One of this core waits by itself, and so does one with a unit or with a
+    /// command that may wait.
     fn place(&self) -> Option<(CoreId, ConnId)> {
         match self {
             Deferred::Remote { from, batch } => batch.requests[0].origin.conn().map(|conn| (*from, conn)),
-            Deferred::Own { .. } | Deferred::Unit { .. } => None,
+            Deferred::Own { .. } | Deferred::Unit { .. } | Deferred::Ask { .. } => None,
         }
     }
 

@@ -11,6 +11,7 @@ use pinyon_resp::{Args, Output, Proto, Writer};
 use pinyon_runtime::ConnId;
 
 use super::{Go, Outcome, Outcomes, Part, Procedure, Script, Step};
+use crate::blocking;
 use crate::core::{Core, Io};
 use crate::gather::Ticket;
 use crate::hop::{Batch, Origin, RequestHead};
@@ -77,7 +78,7 @@ impl Core {
     }
 
     /// Adds what a command touches to the intents of each shard.
-    pub(super) fn add_intents(&self, wants: &mut Vec<(u16, Intents)>, id: CommandId, args: Args<'_>) {
+    pub(crate) fn add_intents(&self, wants: &mut Vec<(u16, Intents)>, id: CommandId, args: Args<'_>) {
         each_intent(registry().entry(id), args, |position, access| {
             let key = args.get(position);
             let (owner, hash) = (self.owner(key), self.exec.shard.hash(key));
@@ -134,6 +135,8 @@ impl Core {
             Spread::Lend => Box::new(self.lend_over_shards(caller, args)),
             Spread::FirstFull => Box::new(self.first_full_over_shards(caller, args)),
             Spread::Smove => Box::new(self.smove_over_shards(caller, args)),
+            Spread::Move => Box::new(blocking::moving(self, caller, args)?),
+            Spread::Tries => blocking::trying(self, caller, args, None)?,
         })
     }
 
@@ -260,14 +263,14 @@ impl Caller {
     }
 
     /// A reply in the caller's protocol.
-    pub(super) fn reply(&self, write: impl FnOnce(&mut Writer<'_>)) -> Output {
+    pub(crate) fn reply(&self, write: impl FnOnce(&mut Writer<'_>)) -> Output {
         let mut reply = Output::default();
         write(&mut Writer { out: &mut reply, proto: self.proto });
         reply
     }
 
     /// An error as the reply; counted as the command's.
-    pub(super) fn error(&self, core: &mut Core, error: &CommandError) -> Go {
+    pub(crate) fn error(&self, core: &mut Core, error: &CommandError) -> Go {
         core.exec.stats.failed(Some(self.head.command), error.code());
         Go::Reply(self.reply(|out| error.write(out)))
     }

@@ -62,6 +62,7 @@ impl Core {
         }
         let mut reply = std::mem::take(&mut self.scratch);
         Writer { out: &mut reply, proto }.array(multi.commands.len());
+        self.exec.waiters.together = true;
         for queued in &multi.commands {
             match registry().row(queued.id).handler {
                 Handler::Shard(handler) | Handler::Spread(_, handler) => {
@@ -74,9 +75,11 @@ impl Core {
             }
             self.show_queued(io, conn, &multi, queued);
         }
+        self.exec.waiters.together = false;
         self.deliver(io, conn, &mut reply);
         self.scratch = reply;
         self.keep_queue(multi);
+        self.serve_all(io);
     }
 
     #[inline]
@@ -194,7 +197,9 @@ impl Core {
                     self.exec.shard.watches().unwatch(watcher.client);
                 }
                 if !*changed {
+                    self.exec.waiters.together = true;
                     self.run_unit_batch(io, from, &mut unit.batch);
+                    self.exec.waiters.together = false;
                 }
             }
         }
@@ -203,6 +208,7 @@ impl Core {
         } else {
             io.mail(from, Mail::UnitDone(unit));
         }
+        self.serve_all(io);
     }
 
     fn run_unit_batch(&mut self, io: &mut Io, from: CoreId, batch: &mut Batch) {

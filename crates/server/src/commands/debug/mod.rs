@@ -15,6 +15,7 @@ use pinyon_runtime::clock;
 
 use super::session::is_local;
 use super::{Call, Result};
+use crate::config::value::parse_memory;
 use crate::core::{Core, Io};
 use crate::kept::Kept;
 
@@ -55,6 +56,12 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         (b"object", 3..=4) => object::object(core, io, call),
         (b"populate", 3..=5) => return populate(core, io, call),
         (b"protocol", 3) => return protocol::protocol(core, io, call),
+        // How long an element must be for a node of its own: our nodes have no such limit, so any will do.
+        (b"quicklist-packed-threshold", 3) => {
+            let size = std::str::from_utf8(args.get(2)).ok().and_then(parse_memory);
+            size.ok_or(CommandError::text("ERR argument must be a memory value"))?;
+            core.reply(io, call.conn, |out| out.ok());
+        }
         (b"set-active-expire", 3) => set_active_expire(core, io, call),
         (b"sleep", 3) => sleep(core, io, call),
         _ => {

@@ -79,6 +79,9 @@ pub struct ClientsPart {
     /// Those that watch keys, and the keys that they watch.
     pub watching: u64,
     pub watched_keys: u64,
+    /// Those that wait for keys, and those of them that do not wait for ever.
+    pub blocked: u64,
+    pub timed: u64,
     /// The largest that any of them has waiting.
     pub input_bytes_max: u64,
     pub output_bytes_max: u64,
@@ -273,7 +276,8 @@ impl Core {
     }
 
     fn clients_part(&self, io: &Io) -> ClientsPart {
-        let mut clients = ClientsPart::default();
+        let (blocked, timed) = (self.blocking.len() as u64, self.blocking.timed_len() as u64);
+        let mut clients = ClientsPart { blocked, timed, ..ClientsPart::default() };
         for session in self.sessions.iter() {
             let unsent = io.unsent(session.conn) as u64;
             clients.count += 1;

@@ -53,9 +53,9 @@ pub(super) fn clients(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("maxclients", core.config.maxclients);
     text.line("client_recent_max_input_buffer", facts.max(|part| part.clients.input_bytes_max));
     text.line("client_recent_max_output_buffer", facts.max(|part| part.clients.output_bytes_max));
-    text.line("blocked_clients", 0);
+    text.line("blocked_clients", facts.sum(|part| part.clients.blocked));
     text.line("tracking_clients", 0);
-    text.line("clients_in_timeout_table", 0);
+    text.line("clients_in_timeout_table", facts.sum(|part| part.clients.timed));
     text.line("watching_clients", facts.sum(|part| part.clients.watching));
     text.line("total_watched_keys", facts.sum(|part| part.clients.watched_keys));
 }

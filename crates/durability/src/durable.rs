@@ -133,10 +133,15 @@ impl Durable {
 
     /// The last record of the own shard that is stable and may be shown.
     pub fn stable(&self) -> Lsn {
+        self.stable_on(self.shard)
+    }
+
+    /// As [`Durable::stable`], of any shard.
+    pub fn stable_on(&self, shard: ShardId) -> Lsn {
         if self.always_after > self.stability.durable_epoch() {
             return Lsn(0);
         }
-        self.stability.stable(self.shard)
+        self.stability.stable(shard)
     }
 
     pub fn durable_epoch(&self) -> Epoch {

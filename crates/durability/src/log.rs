@@ -123,6 +123,8 @@ pub struct Log {
     shy: u32,
     buffers: Vec<AlignedBuffer>,
     bytes_written: u64,
+    /// The last seal.
+    sealed: Lsn,
 }
 
 impl Log {
@@ -157,6 +159,7 @@ impl Log {
             shy: 0,
             buffers: Vec::new(),
             bytes_written: 0,
+            sealed: Lsn(start.lsn.0 - 1),
             config,
         };
         log.open = log.empty_chunk();
@@ -181,6 +184,7 @@ impl Log {
     /// `rotate`: it begins in a segment of its own, and [`Log::take_rotation`] will say where.
     pub fn seal(&mut self, always: bool, rotate: bool) -> Lsn {
         let lsn = self.begin_record();
+        self.sealed = lsn;
         record::write_seal(&mut self.open.raw, self.epoch);
         self.split_excess();
         self.open.seals = true;
@@ -455,6 +459,11 @@ impl Log {
     /// The epoch that records are appended to.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// There are records behind the last seal.
+    pub fn has_unsealed(&self) -> bool {
+        self.last_lsn() > self.sealed
     }
 
     /// Replies to records appended now have to wait (`appendfsync always`).

@@ -247,7 +247,7 @@ impl Plan {
     }
 
     /// The records of one of the logs, in order.
-    pub fn replay<'a>(&self, disk: &'a dyn Disk, run: &PlannedRun, log: &PlannedLog) -> Replay<'a> {
+    pub fn replay<'a, D: Disk>(&self, disk: &'a D, run: &PlannedRun, log: &PlannedLog) -> Replay<'a, D> {
         Replay::new(disk, self.manifest.server, run.run, log)
     }
 

@@ -12,8 +12,8 @@ use crate::recovery::PlannedLog;
 use crate::scan::SegmentBytes;
 
 /// A walk over the records of one log. Logs of one run may be walked at once, runs one after the other.
-pub struct Replay<'a> {
-    disk: &'a dyn Disk,
+pub struct Replay<'a, D> {
+    disk: &'a D,
     server: ServerId,
     run: RunId,
     shard: ShardId,
@@ -25,8 +25,8 @@ pub struct Replay<'a> {
     frame: u64,
 }
 
-impl<'a> Replay<'a> {
-    pub fn new(disk: &'a dyn Disk, server: ServerId, run: RunId, log: &PlannedLog) -> Replay<'a> {
+impl<'a, D: Disk> Replay<'a, D> {
+    pub fn new(disk: &'a D, server: ServerId, run: RunId, log: &PlannedLog) -> Replay<'a, D> {
         Replay {
             disk,
             server,

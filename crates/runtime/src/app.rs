@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::files::FileDone;
 use crate::io::Io;
 
 /// Number of a core, counted from 0 in the order of [`crate::RuntimeConfig::cpus`].
@@ -155,6 +156,9 @@ pub trait App: Sized {
 
     /// A message of another core (or of this one to itself).
     fn on_mail(&mut self, io: &mut Io<Self::Mail>, from: CoreId, mail: Self::Mail);
+
+    /// A write or a sync of a file has ended.
+    fn on_file(&mut self, _io: &mut Io<Self::Mail>, _done: FileDone) {}
 
     /// SIGTERM or SIGINT; on core 0 only.
     fn on_signal(&mut self, _io: &mut Io<Self::Mail>, _signal: i32) {}

@@ -16,8 +16,7 @@ use std::mem;
 use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
-use io_uring::types::Fd;
-use io_uring::{cqueue, opcode};
+use io_uring::cqueue;
 
 use crate::app::{App, ConnId, CoreId, Next, PeerKind};
 use crate::clock;
@@ -210,6 +209,11 @@ impl<A: App> CoreLoop<A> {
                 }
                 Op::Signal => self.deliver_signals(),
                 Op::Storage => self.take_answers()?,
+                Op::File => {
+                    if let Some(done) = self.io.files.ended(tag.index, event.result()) {
+                        self.app.on_file(&mut self.io, done);
+                    }
+                }
             }
         }
         events.clear();
@@ -372,25 +376,19 @@ impl<A: App> CoreLoop<A> {
 
     fn arm_signals(&mut self) {
         if let Some(signals) = &self.signals {
-            let entry = opcode::PollAdd::new(Fd(signals.fd()), libc::POLLIN as u32).build();
-            // SAFETY: the entry points to nothing.
-            unsafe { self.io.ring.push(&entry.user_data(Tag::new(Op::Signal, 0, 0).pack())) };
+            self.io.ring.push_poll(signals.fd(), Op::Signal);
         }
     }
 
     fn arm_event_fd(&mut self) {
         if let Some(fd) = self.io.waker.event_fd() {
-            let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
-            // SAFETY: the entry points to nothing.
-            unsafe { self.io.ring.push(&entry.user_data(Tag::new(Op::EventFd, 0, 0).pack())) };
+            self.io.ring.push_poll(fd, Op::EventFd);
         }
     }
 
     fn arm_storage(&mut self) {
         if let Some(storage) = &self.io.storage {
-            let entry = opcode::PollAdd::new(Fd(storage.event_fd()), libc::POLLIN as u32).build();
-            // SAFETY: the entry points to nothing.
-            unsafe { self.io.ring.push(&entry.user_data(Tag::new(Op::Storage, 0, 0).pack())) };
+            self.io.ring.push_poll(storage.event_fd(), Op::Storage);
         }
     }
 

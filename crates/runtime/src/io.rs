@@ -13,6 +13,7 @@ use crate::app::{ConnId, CoreId, PeerInfo};
 use crate::buffers::{OutputPool, RecvBuffers};
 use crate::clock;
 use crate::conn::{ConnTable, Flags};
+use crate::files::FileOps;
 use crate::listen::{ListenError, TcpListen, listen_tcp};
 use crate::mesh::{Docked, Post};
 use crate::ring::{Op, Ring, Tag};
@@ -66,6 +67,7 @@ pub struct Io<M> {
     // The ring goes before the buffers it was told of.
     pub(crate) ring: Ring,
     pub(crate) buffers: RecvBuffers,
+    pub(crate) files: FileOps,
     pub(crate) conns: ConnTable,
     pub(crate) pool: OutputPool,
     pub(crate) sending: Sending,

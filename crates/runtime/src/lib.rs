@@ -15,6 +15,7 @@ pub mod clock;
 pub mod config;
 mod conn;
 mod core_loop;
+pub mod files;
 pub mod host;
 pub mod io;
 pub mod listen;
@@ -33,6 +34,7 @@ mod wake;
 
 pub use app::{App, ConnId, CoreId, Leave, Next, PeerInfo, PeerKind};
 pub use config::{RuntimeConfig, RuntimeError, WakeBy};
+pub use files::FileDone;
 pub use host::{Host, NotSupported, check_kernel};
 pub use io::{Io, IoStats};
 pub use listen::{ListenError, ListenSpec, Listeners, TcpListen, UnixListen, bind};

@@ -54,6 +54,8 @@ pub(crate) enum Op {
     Signal = 9,
     /// The storage executor has answered jobs.
     Storage = 10,
+    /// A write or a sync of a file.
+    File = 11,
 }
 
 /// The decoded `user_data` of a completion.
@@ -90,6 +92,7 @@ impl Tag {
             8 => Op::EventFd,
             9 => Op::Signal,
             10 => Op::Storage,
+            11 => Op::File,
             _ => return None,
         };
         Some(Tag::new(op, word as u32, (word >> 32) as u32))
@@ -253,6 +256,13 @@ impl Ring {
         }
     }
 
+    /// Queues a poll of a descriptor that is rung; completes once.
+    pub fn push_poll(&mut self, fd: RawFd, op: Op) {
+        let entry = opcode::PollAdd::new(Fd(fd), libc::POLLIN as u32).build();
+        // SAFETY: the entry points to nothing.
+        unsafe { self.push(&entry.user_data(Tag::new(op, 0, 0).pack())) };
+    }
+
     /// Queues the cancellation of whatever carries `tag`.
     pub fn push_cancel(&mut self, tag: Tag) {
         let entry = opcode::AsyncCancel::new(tag.pack())
@@ -390,6 +400,7 @@ mod tests {
             Op::EventFd,
             Op::Signal,
             Op::Storage,
+            Op::File,
         ] {
             let tag = Tag::new(op, 0xdead_beef, 0x00ab_cdef);
             assert_eq!(Tag::unpack(tag.pack()), Some(tag));

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::config::{RuntimeConfig, RuntimeError, WakeBy};
 use crate::conn::ConnTable;
 use crate::core_loop::CoreLoop;
+use crate::files::FileOps;
 use crate::host;
 use crate::io::{Io, IoStats};
 use crate::listen::{Listeners, UnixSocket};
@@ -189,6 +190,7 @@ fn set_up<M: Send + 'static>(
     Ok(Io {
         ring,
         buffers,
+        files: FileOps::default(),
         conns: ConnTable::new(),
         pool: OutputPool::default(),
         sending: Sending::default(),

@@ -409,7 +409,7 @@ mod tests {
         let (short, long) = (printed(&["-h"]), printed(&["--help"]));
         for text in [&short, &long] {
             assert!(text.contains("--maxmemory-policy") && text.contains("Network:"), "{text}");
-            assert!(!text.contains("--appendonly"), "{text}");
+            assert!(!text.contains("--appendfilename"), "{text}");
         }
         assert!(short.len() < long.len());
         assert!(short.lines().all(|line| line.len() <= 120), "{:?}", short.lines().max_by_key(|line| line.len()));
@@ -424,9 +424,9 @@ mod tests {
         let (text, status) = check(&options);
         assert_eq!((text.as_str(), status), ("command line: port x: argument couldn't be parsed into an integer\n", 1));
         let (text, status) =
-            check(&Options { directives: vec![("appendonly".into(), vec!["yes".into()])], ..Options::default() });
+            check(&Options { directives: vec![("appendfilename".into(), vec!["log".into()])], ..Options::default() });
         assert_eq!(status, 0);
-        assert!(text.contains("keeps data in memory only: appendonly\n"), "{text}");
+        assert!(text.contains("takes no snapshots: appendfilename\n"), "{text}");
     }
 
     #[test]

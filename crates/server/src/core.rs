@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pinyon_engine::keyspace::Shard;
 use pinyon_engine::transaction::WatcherId;
 use pinyon_resp::{Output, Span};
-use pinyon_runtime::{App, ConnId, CoreId, Leave, Next, PeerInfo, memory};
+use pinyon_runtime::{App, ConnId, CoreId, FileDone, Leave, Next, PeerInfo, memory};
 
 use crate::blocking::{BlockMail, Home as WaitingClients, Why};
 use crate::clients::{Monitors, Pause};
@@ -21,6 +21,7 @@ use crate::exec::Exec;
 use crate::gather::{Gather, Work};
 use crate::hop::Batch;
 use crate::latency::LatencyEvents;
+use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Troubles};
 use crate::migration::LoadWatch;
 use crate::room::evictions_per_write;
 use crate::session::{Session, SessionFlags};
@@ -78,6 +79,10 @@ pub enum Mail {
     Changed(WatcherId),
     /// About a command that may wait for its keys.
     Block(Box<BlockMail>),
+    /// Between the cores' logs.
+    Log(Box<LogMail>),
+    /// Something to be done.
+    Errand(Errand),
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -112,6 +117,14 @@ pub struct Core {
     pub cron: Cron,
     pub load: LoadWatch,
     pub jobs: Jobs,
+    /// Sessions whose replies wait for the log.
+    pub(crate) held: Vec<ConnId>,
+    /// Cuts over all logs; the first core's.
+    pub(crate) epochs: Epochs,
+    pub(crate) aof_waits: AofWaits,
+    pub(crate) loading: Loading,
+    /// Which logs cannot be written.
+    pub(crate) troubles: Troubles,
     /// DEBUG SET-ACTIVE-EXPIRE.
     pub active_expire: bool,
     /// The TCP addresses listened on; kept by the core that decides on changes.
@@ -169,6 +182,11 @@ impl Core {
             cron: Cron::default(),
             load: LoadWatch::default(),
             jobs: Jobs::default(),
+            held: Vec::new(),
+            epochs: Epochs::default(),
+            aof_waits: AofWaits::default(),
+            loading: Loading::default(),
+            troubles: Troubles::default(),
             active_expire: true,
             listening,
             own_listening,
@@ -201,6 +219,7 @@ impl Core {
         self.exec.tracking = self.settings.latency_tracking;
         self.exec.watch_ns = self.settings.watch_ns;
         self.exec.maxmemory = self.settings.maxmemory;
+        self.exec.look_at_limits();
         self.exec.evictions_per_write = evictions_per_write(config.maxmemory_eviction_tenacity);
         self.slowlog.set_capacity(self.settings.slowlog_max_len);
         self.gates.set(Gates::STRICT, config.pipeline_order == PipelineOrder::Strict);
@@ -275,8 +294,9 @@ impl Core {
 impl App for Core {
     type Mail = Mail;
 
-    fn on_start(&mut self, _io: &mut Io) {
+    fn on_start(&mut self, io: &mut Io) {
         self.shared.note_startup(memory::used_bytes());
+        self.begin_loading(io);
     }
 
     fn on_open(&mut self, io: &mut Io, conn: ConnId, peer: &PeerInfo) {
@@ -336,8 +356,10 @@ impl App for Core {
 
     fn on_mail(&mut self, io: &mut Io, from: CoreId, mail: Mail) {
         match mail {
+            // Its replies would promise what is not in the log any more.
+            Mail::Batch(_) if self.stopping => {}
             Mail::Batch(batch) => self.run_batch(io, from, batch),
-            Mail::Replies(batch) => self.take_replies(io, batch),
+            Mail::Replies(batch) => self.take_replies(io, from, batch),
             Mail::Work { gather, part, work } => {
                 let result = work(self, io);
                 io.mail(from, Mail::Result { gather, part, result });
@@ -358,8 +380,14 @@ impl App for Core {
             Mail::Changed(watcher) => self.note_changed(watcher),
             Mail::Slow(entry) => self.record_slow(*entry),
             Mail::MakeRoom { bytes } => self.owe(bytes),
+            Mail::Log(mail) => self.take_log_mail(io, from, *mail),
+            Mail::Errand(errand) => errand(self, io),
             Mail::Monitor(line) => self.monitors.show(io, &line),
         }
+    }
+
+    fn on_file(&mut self, io: &mut Io, done: FileDone) {
+        self.log_operation_ended(io, done);
     }
 
     fn on_signal(&mut self, io: &mut Io, signal: i32) {
@@ -368,8 +396,10 @@ impl App for Core {
     }
 
     fn on_turn(&mut self, io: &mut Io) -> Next {
-        self.serve_all(io);
-        self.run_ready(io);
+        if !self.stopping {
+            self.serve_all(io);
+            self.run_ready(io);
+        }
         self.turn += 1;
         if self.exec.shard.watches().has_news() {
             self.tell_watchers(io);
@@ -378,8 +408,11 @@ impl App for Core {
         let more = self.background(io);
         self.serve_all(io);
         let more = more || !self.ready.is_empty();
+        self.tend_epochs(io);
+        self.commit_log(io);
+        self.release_epochs(io);
         if self.stopping {
-            return Next::Stop;
+            return if self.log_is_ending() { Next::IDLE } else { Next::Stop };
         }
         if more {
             return Next::Again;

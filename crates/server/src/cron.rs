@@ -95,6 +95,10 @@ impl Rates {
 impl Core {
     /// The turn's slice of background work. True: there is more that should not wait.
     pub(crate) fn background(&mut self, io: &mut Io) -> bool {
+        if self.is_loading() {
+            // Nothing expires and nothing is evicted of what is not whole yet.
+            return self.job_slice(io);
+        }
         let now = Millis(self.exec.clock(io.now_ms()));
         self.exec.shard.begin_turn(now);
         let mut more = false;
@@ -138,6 +142,6 @@ impl Core {
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
         let waits = self.blocking.next_deadline().map(from_ms);
-        [expiry, pause, tend, sample, waits].into_iter().flatten().min()
+        [expiry, pause, tend, sample, waits, self.log_wake_at_us()].into_iter().flatten().min()
     }
 }

@@ -21,6 +21,7 @@ use crate::commands::{self, Call, transaction};
 use crate::core::{Core, Io};
 use crate::exec::Run;
 use crate::hop::Origin;
+use crate::log::{Until, is_over};
 use crate::nodes;
 use crate::session::SessionFlags;
 use crate::settings::Gates;
@@ -228,16 +229,18 @@ impl Core {
             no_touch,
             key_at: first_key(&entry.keys),
             hash: command.hash,
+            one_key: one_key(&entry.keys),
             counts: true,
         };
         let ns = match &mut session.slots {
+            _ if self.exec.holds => return self.run_held_back(io, conn, run, args),
             None => match io.output(conn) {
                 Some(out) => self.exec.run(run, args, out),
                 None => return true,
             },
             Some(slots) => {
                 let ns = self.exec.run(run, args, &mut self.scratch);
-                slots.push(&mut self.scratch);
+                slots.push(&mut self.scratch, Until::Now);
                 ns
             }
         };
@@ -245,6 +248,19 @@ impl Core {
             self.was_slow(io, conn, id, args, ns);
         }
         self.after_command(io);
+        true
+    }
+
+    /// As the end of `run_fast`, where replies wait for the log.
+    fn run_held_back(&mut self, io: &mut Io, conn: ConnId, run: Run, args: Args<'_>) -> bool {
+        let mut reply = std::mem::take(&mut self.scratch);
+        let ns = self.exec.run(run, args, &mut reply);
+        let until = self.exec.until();
+        self.deliver_until(io, conn, &mut reply, until);
+        self.scratch = reply;
+        if ns >= self.exec.watch_ns {
+            self.was_slow(io, conn, run.command, args, ns);
+        }
         true
     }
 
@@ -273,7 +289,9 @@ impl Core {
             Some(multi) if !queues => row.flags | multi.flags,
             _ => row.flags,
         };
-        if !queues && session.slots.is_some() && self.must_drain(conn, id, row, command, args) {
+        // Replies that are here and wait for the log keep their order by themselves.
+        let awaits = session.slots.as_ref().is_some_and(|slots| slots.is_awaiting());
+        if !queues && awaits && self.must_drain(conn, id, row, command, args) {
             return Outcome::Postponed;
         }
         if self.pause.holds(flags, io.now_ms()) {
@@ -338,7 +356,11 @@ impl Core {
         if !authenticated && !row.flags.contains(Flags::NO_AUTH) {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
+        if self.gates.contains(Gates::LOADING) && !row.flags.contains(Flags::LOADING) {
+            return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        }
         let Some(session) = self.sessions.get(conn) else { return Ok(()) };
+        let mut flags = row.flags;
         if session.flags.contains(SessionFlags::MULTI) {
             if row.flags.contains(Flags::NO_MULTI) {
                 return Err(CommandError::text("ERR Command not allowed inside a transaction"));
@@ -346,9 +368,17 @@ impl Core {
             let queued = session.multi.as_ref().map_or((Flags::empty(), 0), |multi| (multi.flags, multi.bytes_len()));
             let runs = matches!(row.handler, Handler::Server(ServerCommand::Exec));
             let writes = queued.0.contains(Flags::DENYOOM) && self.exec.maxmemory != 0;
+            if runs {
+                flags |= queued.0;
+            }
             if runs && writes && !self.exec.has_room(queued.1 as u64) {
                 return Err(CommandError::OutOfMemory);
             }
+        }
+        if flags.contains(Flags::WRITE)
+            && let Some(refusal) = &self.exec.refusal
+        {
+            return Err(CommandError::Other(refusal.clone().into()));
         }
         self.redirect(conn, id, args)
     }
@@ -382,10 +412,10 @@ impl Core {
             Handler::Spread(Spread::Tries, handler) => self.run_tries(io, conn, id, row, handler, command.hash, args),
             Handler::Spread(spread, handler) => match self.single_owner(id, args) {
                 Some(owner) => self.run_or_hop(io, conn, id, row, handler, owner, command.hash, args),
-                None if !self.exec.admits(row.flags, args) => {
-                    return self.refuse(io, conn, Some(id), &CommandError::OutOfMemory);
-                }
                 None => {
+                    if let Err(error) = self.exec.admits(row.flags, args) {
+                        return self.refuse(io, conn, Some(id), &error);
+                    }
                     self.run_spread(io, conn, id, spread, args);
                     self.exec.finish(id)
                 }
@@ -462,11 +492,13 @@ impl Core {
             no_touch,
             key_at: first_key(&registry().entry(id).keys),
             hash,
+            one_key: one_key(&registry().entry(id).keys),
             counts: true,
         };
         let mut reply = std::mem::take(&mut self.scratch);
         let ns = self.exec.run(run, args, &mut reply);
-        self.deliver(io, conn, &mut reply);
+        let until = if self.exec.holds { self.exec.until() } else { Until::Now };
+        self.deliver_until(io, conn, &mut reply, until);
         self.scratch = reply;
         self.after_command(io);
         ns
@@ -494,6 +526,11 @@ impl Core {
     }
 
     pub(crate) fn deliver(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output) {
+        self.deliver_until(io, conn, reply, Until::Now);
+    }
+
+    /// Puts a reply where it belongs; it leaves when what it waits for has happened.
+    pub(crate) fn deliver_until(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output, until: Until) {
         let Some(session) = self.sessions.get_mut(conn) else {
             reply.clear();
             return;
@@ -505,12 +542,19 @@ impl Core {
         if let Some(capture) = self.tx.capture.as_mut().filter(|capture| capture.conn == conn) {
             return capture.output.append(reply);
         }
+        let held = !is_over(&self.exec, &self.tx.placings, until);
+        if held && session.slots.is_none() {
+            session.slots = Some(self.slots_pool.pop().unwrap_or_default());
+        }
         match &mut session.slots {
-            Some(slots) => slots.push(reply),
+            Some(slots) => slots.push(reply, until),
             None => match io.output(conn) {
                 Some(out) => out.append(reply),
                 None => reply.clear(),
             },
+        }
+        if held {
+            self.hold_reply(io, conn);
         }
     }
 
@@ -579,8 +623,8 @@ fn is_transactional(row: &Command) -> bool {
 
 /// Whether a command of the server's own takes its place in the order of all shards.
 fn is_ordered(server: ServerCommand) -> bool {
-    use ServerCommand::{Dbsize, Exec, Flushall, Flushdb, Keys, Randomkey, Swapdb, Watch};
-    matches!(server, Dbsize | Exec | Flushall | Flushdb | Keys | Randomkey | Swapdb | Watch)
+    use ServerCommand::{Dbsize, Exec, Flushall, Flushdb, Keys, Randomkey, Swapdb, Waitaof, Watch};
+    matches!(server, Dbsize | Exec | Flushall | Flushdb | Keys | Randomkey | Swapdb | Waitaof | Watch)
 }
 
 /// What became of one command.
@@ -667,6 +711,12 @@ pub fn first_key(plan: &KeyPlan) -> u16 {
         KeyPlan::One(first) | KeyPlan::Range { first, .. } => first,
         KeyPlan::None | KeyPlan::Specs => 0,
     }
+}
+
+/// Whether it is the only one.
+#[inline]
+pub fn one_key(plan: &KeyPlan) -> bool {
+    matches!(plan, KeyPlan::One(_))
 }
 
 /// Finds the row to carry out: of a container the subcommand named by the second argument.

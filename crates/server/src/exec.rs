@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use pinyon_base::{DbIndex, Millis};
+use pinyon_durability::Lsn;
 use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::row::{Flags, KeyHandler};
 use pinyon_engine::keyspace::Shard;
@@ -13,6 +14,7 @@ use pinyon_resp::{Args, Output, Proto, Writer};
 use pinyon_runtime::{CoreId, clock};
 
 use crate::blocking::Waiters;
+use crate::log::ShardLog;
 use crate::shared::Shared;
 use crate::stats::CoreStats;
 
@@ -26,6 +28,18 @@ pub struct Exec {
     pub tracking: bool,
     /// Executions at least this long (ns) are looked at by the slow log and the latency monitor.
     pub watch_ns: u64,
+    /// The shard's log; None with `appendonly no`.
+    pub(crate) log: Option<Box<ShardLog>>,
+    /// Replies wait until what they tell is durable (`appendfsync always`).
+    pub(crate) holds: bool,
+    /// With that: the record that the reply of the last command waits for; 0 for none.
+    pub(crate) until: Lsn,
+    /// The log of a shard has failed for good.
+    pub(crate) failed: bool,
+    /// Why writes are refused.
+    pub(crate) refusal: Option<String>,
+    /// There is a limit, or a refusal, to look at before a command runs.
+    guarded: bool,
     /// maxmemory in bytes; 0 = no limit.
     pub maxmemory: u64,
     /// Bytes that may be written before memory must be looked at again; see `room`.
@@ -49,11 +63,14 @@ const SET_BACK_MS: i64 = 1_000;
 
 /// What a command has changed on this shard.
 pub struct Change<'a> {
+    pub command: CommandId,
     pub db: DbIndex,
     pub args: Args<'a>,
     pub effect: Effect,
     /// False for a part of a command whose change is counted elsewhere.
     pub counts: bool,
+    /// The hash of the one key that it is about; None: several, or not known.
+    pub key: Option<u64>,
 }
 
 /// One command to run here.
@@ -68,6 +85,8 @@ pub struct Run {
     /// Position of the first key among the arguments and its hash; position 0 when it is not known.
     pub key_at: u16,
     pub hash: u64,
+    /// It has no other key.
+    pub one_key: bool,
     /// False for a part of a split command, which its coordinator counts as one.
     pub counts: bool,
 }
@@ -80,6 +99,12 @@ impl Exec {
             waiters: Waiters::default(),
             tracking: true,
             watch_ns: u64::MAX,
+            log: None,
+            holds: false,
+            until: Lsn(0),
+            failed: false,
+            refusal: None,
+            guarded: false,
             maxmemory: 0,
             allowance: 0,
             evictions_per_write: 0,
@@ -122,30 +147,46 @@ impl Exec {
         self.latest_ms = self.latest_ms.max(now_ms);
     }
 
-    /// Whether `maxmemory` lets a command with these flags and arguments run.
+    /// To be called when `maxmemory` or the refusal has changed.
+    pub(crate) fn look_at_limits(&mut self) {
+        self.guarded = self.maxmemory != 0 || self.refusal.is_some();
+    }
+
+    /// Whether `maxmemory` and the log let a command with these flags and arguments run.
     #[inline]
-    pub fn admits(&mut self, flags: Flags, args: Args<'_>) -> bool {
+    pub fn admits(&mut self, flags: Flags, args: Args<'_>) -> Result<(), CommandError> {
+        if self.guarded { self.check_limits(flags, args) } else { Ok(()) }
+    }
+
+    fn check_limits(&mut self, flags: Flags, args: Args<'_>) -> Result<(), CommandError> {
+        if flags.contains(Flags::WRITE)
+            && let Some(refusal) = &self.refusal
+        {
+            return Err(CommandError::Other(refusal.clone().into()));
+        }
         if self.maxmemory == 0 || !flags.contains(Flags::DENYOOM) {
-            return true;
+            return Ok(());
         }
         let bytes: usize = args.iter().map(<[u8]>::len).sum();
-        self.has_room(bytes as u64)
+        if self.has_room(bytes as u64) { Ok(()) } else { Err(CommandError::OutOfMemory) }
     }
 
     /// Runs one command; its reply is appended to `out`. Gives its execution time in ns.
     #[inline]
     pub fn run(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
-        if !self.admits(run.flags, args) {
-            self.refuse(run, &CommandError::OutOfMemory, out);
+        if let Err(error) = self.admits(run.flags, args) {
+            self.refuse(run, &error, out);
             return 0;
         }
+        let before = if self.holds { self.last_lsn() } else { Lsn(0) };
         let mut ks = self.shard.keyspace(run.db, run.no_touch);
         ks.set_hint(usize::from(run.key_at), run.hash);
         let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };
         match (run.handler)(&mut cx, args) {
             Ok(Effect::None) => {}
             Ok(effect) => {
-                self.changed(&Change { db: run.db, args, effect, counts: true });
+                let key = run.one_key.then_some(run.hash);
+                self.changed(&Change { command: run.command, db: run.db, args, effect, counts: true, key });
                 self.serve_waiters();
             }
             Err(error) => {
@@ -153,6 +194,9 @@ impl Exec {
                 self.stats.error(error.code());
                 self.stats.commands[run.command.0 as usize].failed += 1;
             }
+        }
+        if self.holds {
+            self.hold(before, run.one_key.then_some(run.hash), run.key_at != 0 || !run.one_key);
         }
         if run.counts { self.finish(run.command) } else { self.lap() }
     }
@@ -163,6 +207,10 @@ impl Exec {
         debug_assert!(usize::from(change.db.0) < usize::from(u16::MAX) && change.args.len() > 0);
         if change.counts {
             self.stats.dirty += change.effect.changes();
+        }
+        if self.log.is_some() {
+            self.shard.record(change.db, change.command, change.args, change.effect);
+            self.log_changes(change.key);
         }
     }
 

@@ -10,6 +10,7 @@ use pinyon_resp::{Output, Proto, Writer};
 use pinyon_runtime::{ConnId, CoreId};
 
 use crate::core::{Core, Io, Mail};
+use crate::log::Until;
 use crate::session::SessionFlags;
 
 /// A piece of work for another core, and its result on the way back.
@@ -149,8 +150,22 @@ impl Core {
         self.fulfil_output(io, ticket, reply);
     }
 
+    /// As `fulfil`; the reply leaves when what it waits for has happened.
+    pub(crate) fn fulfil_at(&mut self, io: &mut Io, ticket: Ticket, until: Until, write: impl FnOnce(&mut Writer<'_>)) {
+        let proto = self.sessions.get(ticket.conn).map_or(Proto::Resp2, |session| session.proto);
+        let mut reply = Output::default();
+        write(&mut Writer { out: &mut reply, proto });
+        self.fulfil_until(io, ticket, reply, until);
+    }
+
     /// As `fulfil`, with a reply that is there already.
-    pub(crate) fn fulfil_output(&mut self, io: &mut Io, ticket: Ticket, mut reply: Output) {
+    pub(crate) fn fulfil_output(&mut self, io: &mut Io, ticket: Ticket, reply: Output) {
+        let until = self.until_of_transaction();
+        self.fulfil_until(io, ticket, reply, until);
+    }
+
+    /// As `fulfil_output`; the reply leaves when what it waits for has happened.
+    pub(crate) fn fulfil_until(&mut self, io: &mut Io, ticket: Ticket, mut reply: Output, until: Until) {
         if ticket.silent {
             reply.clear();
         }
@@ -166,6 +181,6 @@ impl Core {
         session.flags.remove(SessionFlags::BLOCKED);
         // First, so that a client that has half closed is not taken for one with nothing left to run.
         self.mark_ready(ticket.conn);
-        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply);
+        self.fill_slot(io, ticket.conn, ticket.seq, &mut reply, until);
     }
 }

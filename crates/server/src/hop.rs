@@ -9,9 +9,12 @@
 //! A batch is allocated once and used over and over: a hop allocates nothing.
 
 use pinyon_base::DbIndex;
+use pinyon_durability::Lsn;
 use pinyon_engine::command::registry::CommandId;
 use pinyon_resp::{Args, Output, Proto, Span};
 use pinyon_runtime::ConnId;
+
+use crate::log::Until;
 
 /// Who waits for a request's reply, on the core that sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct Batch {
     pub ends: Vec<u32>,
     /// Replies with shared blobs or too long for `replies`: (request, reply), in order.
     pub large: Vec<(u32, Output)>,
+    /// Under `appendfsync always`: the record that each reply waits for, as far as there are any.
+    pub untils: Vec<Lsn>,
     /// Requests, in order, that wait for a transaction: their replies come by themselves.
     pub deferred: Vec<u32>,
     /// The sender's clock, Unix ms: the receiver's never lies before it.
@@ -124,6 +129,15 @@ impl Batch {
         self.ends.push(self.replies.len() as u32);
     }
 
+    /// What the reply of request `index`, which `owner` has run, waits for.
+    #[inline]
+    pub fn until(&self, index: usize, owner: u16) -> Until {
+        match self.untils.get(index) {
+            None | Some(Lsn(0)) => Until::Now,
+            Some(lsn) => Until::Stable(owner, *lsn),
+        }
+    }
+
     /// Request `index` in a batch of its own.
     pub fn lift(&self, index: usize) -> Box<Batch> {
         let Request { origin, command, db, proto, no_touch, hash, client, .. } = self.requests[index];
@@ -157,6 +171,7 @@ impl Batch {
         self.ends.clear();
         self.large.clear();
         self.deferred.clear();
+        self.untils.clear();
         empty(&mut self.bytes);
         empty(&mut self.replies);
     }

@@ -18,6 +18,9 @@ impl Core {
     pub fn take_input(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) {
         let now_ms = io.now_ms();
         let turn = self.turn;
+        if self.stopping {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(conn) else { return };
         session.input_bytes += data.len() as u64;
         session.last_active_ms = now_ms;

@@ -16,6 +16,7 @@ mod hop;
 mod input;
 mod kept;
 mod latency;
+mod log;
 mod logging;
 mod migration;
 mod nodes;

@@ -1,14 +1,16 @@
 //! The traffic of batches between cores: filling them, running those of others, handing out replies.
 
+use pinyon_durability::Lsn;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Flags, Handler};
 use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
 use crate::core::{Core, Io, Mail};
-use crate::dispatch::first_key;
+use crate::dispatch::{first_key, one_key};
 use crate::exec::Run;
 use crate::hop::{Batch, Origin, RequestHead};
+use crate::log::{Until, is_over};
 use crate::session::SessionFlags;
 use crate::settings::Gates;
 use crate::slots::Slots;
@@ -63,6 +65,10 @@ impl Core {
                     batch.deferred.push(index as u32);
                 } else {
                     self.run_request(io, from, &batch, index, false, &mut reply);
+                    if self.exec.holds {
+                        batch.untils.resize(index, Lsn(0));
+                        batch.untils.push(self.exec.until);
+                    }
                 }
                 batch.push_reply(&mut reply);
             }
@@ -91,7 +97,8 @@ impl Core {
             || request.origin.conn().is_some_and(|conn| self.waits_here(from, conn))
     }
 
-    /// Runs one request of another core. `held`: within a transaction, for which `maxmemory` was asked already.
+    /// Runs one request of another core. `held`: within a transaction, for which `maxmemory` and the log
+    /// were asked already.
     #[inline]
     pub(crate) fn run_request(
         &mut self,
@@ -110,13 +117,14 @@ impl Core {
         };
         let run = Run {
             command: request.command,
-            flags: if held { row.flags.difference(Flags::DENYOOM) } else { row.flags },
+            flags: if held { row.flags.difference(Flags::DENYOOM | Flags::WRITE) } else { row.flags },
             handler,
             db: request.db,
             proto: request.proto,
             no_touch: request.no_touch,
             key_at: first_key(&entry.keys),
             hash: request.hash,
+            one_key: one_key(&entry.keys),
             counts: !matches!(request.origin, Origin::Part { .. }),
         };
         let args = batch.args(index);
@@ -133,7 +141,7 @@ impl Core {
     }
 
     /// Hands out the replies that a batch brought home.
-    pub fn take_replies(&mut self, io: &mut Io, mut batch: Box<Batch>) {
+    pub fn take_replies(&mut self, io: &mut Io, from: CoreId, mut batch: Box<Batch>) {
         self.expecting -= 1;
         self.exec.see(batch.now);
         // Those that wait come home one by one.
@@ -153,10 +161,11 @@ impl Core {
             if deferred.next_if(|&&at| at as usize == index).is_some() {
                 continue;
             }
+            let until = batch.until(index, from.0);
             match (request.origin, owned) {
-                (Origin::Slot { conn, seq }, None) => self.fill_slot_bytes(io, conn, seq, reply),
-                (Origin::Slot { conn, seq }, Some(mut output)) => self.fill_slot(io, conn, seq, &mut output),
-                (Origin::Quiet { conn, seq }, _) => self.fill_slot_bytes(io, conn, seq, b""),
+                (Origin::Slot { conn, seq }, None) => self.fill_slot_bytes(io, conn, seq, reply, until),
+                (Origin::Slot { conn, seq }, Some(mut output)) => self.fill_slot(io, conn, seq, &mut output, until),
+                (Origin::Quiet { conn, seq }, _) => self.fill_slot_bytes(io, conn, seq, b"", Until::Now),
                 (Origin::Part { .. } | Origin::Whole { .. }, _) => {
                     unreachable!("transactions have messages of their own")
                 }
@@ -178,13 +187,13 @@ impl Core {
     pub fn take_late(&mut self, io: &mut Io, late: Late) {
         self.expecting -= 1;
         self.exec.see(late.now);
-        let Late { origin, mut reply, .. } = late;
+        let Late { origin, mut reply, until, .. } = late;
         match origin {
             Origin::Slot { conn, seq } => {
-                self.fill_slot(io, conn, seq, &mut reply);
+                self.fill_slot(io, conn, seq, &mut reply, until);
                 self.check_output(io, conn);
             }
-            Origin::Quiet { conn, seq } => self.fill_slot_bytes(io, conn, seq, b""),
+            Origin::Quiet { conn, seq } => self.fill_slot_bytes(io, conn, seq, b"", Until::Now),
             Origin::Part { .. } | Origin::Whole { .. } => unreachable!("transactions have messages of their own"),
         }
     }
@@ -198,26 +207,49 @@ impl Core {
     }
 
     #[inline]
-    fn fill_slot_bytes(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &[u8]) {
+    fn fill_slot_bytes(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &[u8], until: Until) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { return };
-        slots.fill(seq, reply, out);
-        if slots.is_empty() {
-            self.release_slots(io, conn);
+        let (exec, placings) = (&self.exec, &self.tx.placings);
+        slots.fill(seq, reply, until, |until| is_over(exec, placings, until), out);
+        self.after_fill(io, conn, until);
+    }
+
+    /// A reply has come: if it was the last outstanding one the ring goes, or it waits for the log.
+    #[inline]
+    fn after_fill(&mut self, io: &mut Io, conn: ConnId, until: Until) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.slots.as_ref().is_some_and(|slots| slots.is_empty()) {
+            return self.release_slots(io, conn);
+        }
+        if until != Until::Now {
+            self.end_draining(conn);
+            self.hold_reply(io, conn);
+        } else if self.exec.holds {
+            self.end_draining(conn);
+        }
+    }
+
+    /// A session that has waited for its replies to come goes on when all are here, though some wait for the log.
+    fn end_draining(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let drains = session.flags.contains(SessionFlags::DRAINING);
+        if drains && !session.slots.as_ref().is_some_and(|slots| slots.is_awaiting()) {
+            session.flags.remove(SessionFlags::DRAINING);
+            self.mark_ready(conn);
         }
     }
 
     /// Puts a reply into its place among those of `conn`; what may leave, leaves.
-    pub fn fill_slot(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &mut Output) {
+    pub fn fill_slot(&mut self, io: &mut Io, conn: ConnId, seq: u32, reply: &mut Output, until: Until) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { return };
-        slots.fill_output(seq, reply, out);
-        if slots.is_empty() {
-            self.release_slots(io, conn);
-        }
+        let (exec, placings) = (&self.exec, &self.tx.placings);
+        slots.fill_output(seq, reply, until, |until| is_over(exec, placings, until), out);
+        self.after_fill(io, conn, until);
     }
 
-    fn release_slots(&mut self, io: &mut Io, conn: ConnId) {
+    pub(crate) fn release_slots(&mut self, io: &mut Io, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
         let Some(slots) = session.slots.take() else { return };
         let closing = session.flags.contains(SessionFlags::CLOSING);

@@ -59,6 +59,8 @@ bitflags::bitflags! {
         const DIRTY = 1 << 19;
         /// Its next command waits until all replies are home.
         const DRAINING = 1 << 20;
+        /// Is in the list of sessions whose replies wait for the log.
+        const HELD = 1 << 21;
         /// Any of these sends commands down the slow path.
         const SLOW_PATH = Self::REPLY_OFF.bits() | Self::REPLY_SKIP_NEXT.bits() | Self::REPLY_SKIP.bits()
             | Self::MONITOR.bits() | Self::MULTI.bits();

@@ -12,7 +12,7 @@ use pinyon_values::set::SetLimits;
 use pinyon_values::stream::BlockLimits;
 use pinyon_values::zset::ZSetLimits;
 
-use crate::config::{Config, OutputLimit};
+use crate::config::{Config, Fsync, OutputLimit};
 use crate::shared::Shared;
 
 bitflags::bitflags! {
@@ -27,6 +27,8 @@ bitflags::bitflags! {
         const INTENTS = 1 << 2;
         /// `pipeline-order strict`.
         const STRICT = 1 << 3;
+        /// The data are being loaded.
+        const LOADING = 1 << 4;
     }
 }
 
@@ -92,6 +94,7 @@ pub struct Settings {
     /// The smaller of the two above, in ns.
     pub watch_ns: u64,
     pub latency_tracking: bool,
+    pub fsync: Fsync,
     /// None without a `rename-command`.
     pub renames: Option<Renames>,
     bulk_bytes_max: u64,
@@ -123,6 +126,7 @@ impl Settings {
             latency_threshold_ms: config.latency_monitor_threshold,
             watch_ns: slow_ns.min(latency_ns),
             latency_tracking: config.latency_tracking,
+            fsync: config.appendfsync,
             renames: (!config.renamed_commands.is_empty()).then(|| Renames::new(&config.renamed_commands)),
             bulk_bytes_max: config.proto_max_bulk_len,
         }

@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use pinyon_base::sha1;
 use pinyon_runtime::clock;
 
 use crate::client_memory::ClientMemory;
+use crate::log::Claim;
+use crate::log::progress::Progress;
 use crate::migration::Busyness;
 use crate::room::Room;
 
@@ -33,6 +36,12 @@ pub struct Shared {
     pub client_memory: ClientMemory,
     pub room: Room,
     pub busyness: Busyness,
+    /// The store's folder, of a server with a log.
+    pub(crate) claim: Option<Claim>,
+    /// How far loading is.
+    pub progress: Progress,
+    /// Why the server ends, if that is a failure.
+    failure: OnceLock<String>,
     /// Memory in use when the cores had started.
     startup_bytes: AtomicU64,
     /// Counts DEBUG CHANGE-REPL-ID.
@@ -57,6 +66,7 @@ impl Shared {
         pinned: bool,
         addresses: Vec<SocketAddr>,
         core_ports: (Option<u16>, Vec<SocketAddr>),
+        claim: Option<Claim>,
         seeds: [u64; 8],
     ) -> Shared {
         // Everybody may see the id, and nobody may learn the seeds from it.
@@ -76,6 +86,9 @@ impl Shared {
             client_memory: ClientMemory::new(shards),
             room: Room::new(shards),
             busyness: Busyness::new(shards),
+            claim,
+            progress: Progress::default(),
+            failure: OnceLock::new(),
             startup_bytes: AtomicU64::new(0),
             replication_ids: AtomicU64::new(0),
             next_client_id: AtomicU64::new(1),
@@ -84,6 +97,16 @@ impl Shared {
             config_version: AtomicU64::new(1),
             next_transaction: Apart(AtomicU64::new(1)),
         }
+    }
+
+    /// The server cannot go on; the first reason counts.
+    pub fn fail(&self, why: String) {
+        self.failure.get_or_init(|| why);
+    }
+
+    /// Why the server has ended, if that was a failure.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     /// Counts a new connection and gives its client id.

@@ -120,9 +120,16 @@ impl Core {
     fn run_slice(&mut self, io: &mut Io, mut job: Job) {
         match job.home {
             Home::Gather { .. } => self.exec.start(io.now_ms()),
-            Home::Transaction { now, .. } => self.exec.start_at(now),
+            Home::Transaction { now, .. } => {
+                self.exec.begin_group();
+                self.exec.start_at(now);
+            }
         }
-        let Some(result) = (job.slice)(self, io) else { return self.jobs.0.push_back(job) };
+        let result = (job.slice)(self, io);
+        if let Home::Transaction { id, .. } = job.home {
+            self.exec.end_step(id.number);
+        }
+        let Some(result) = result else { return self.jobs.0.push_back(job) };
         match job.home {
             Home::Gather { core, gather, part } if core == self.id => {
                 self.expecting -= 1;

@@ -13,7 +13,16 @@ use std::collections::VecDeque;
 
 use pinyon_resp::Output;
 
-/// One reply's place in the order.
+use crate::log::Until;
+
+/// One place in the order.
+struct Place {
+    slot: Slot,
+    /// What the reply must not leave before.
+    until: Until,
+}
+
+/// One reply.
 enum Slot {
     Waiting,
     /// `len` bytes of `store` at `at` (an absolute offset: `base` is subtracted).
@@ -28,7 +37,7 @@ enum Slot {
 /// The replies of one connection that can't leave yet, in order.
 #[derive(Default)]
 pub struct Slots {
-    queue: VecDeque<Slot>,
+    queue: VecDeque<Place>,
     /// The sequence number of the queue's front.
     head: u32,
     store: Vec<u8>,
@@ -49,43 +58,68 @@ impl Slots {
 
     /// Takes a place for a reply that comes later; the number identifies it in `fill`.
     pub fn reserve(&mut self) -> u32 {
-        self.queue.push_back(Slot::Waiting);
+        self.queue.push_back(Place { slot: Slot::Waiting, until: Until::Now });
         self.head.wrapping_add(self.queue.len() as u32 - 1)
     }
 
     /// Adds a reply that is complete but must wait for its turn.
-    pub fn push(&mut self, reply: &mut Output) {
+    pub fn push(&mut self, reply: &mut Output, until: Until) {
         let slot = self.stored(reply);
-        self.queue.push_back(slot);
+        self.queue.push_back(Place { slot, until });
     }
 
-    /// Puts in the reply for place `seq` and moves everything that may now leave to `out`.
-    pub fn fill(&mut self, seq: u32, reply: &[u8], out: &mut Output) {
+    /// Puts in the reply for place `seq` and moves everything that may now leave to `out`; `over` says whether what a reply
+    /// waits for has happened.
+    pub fn fill(&mut self, seq: u32, reply: &[u8], until: Until, over: impl Fn(Until) -> bool, out: &mut Output) {
         let index = seq.wrapping_sub(self.head) as usize;
-        if index == 0 {
+        if index == 0 && over(until) {
             self.queue.pop_front();
             self.head = self.head.wrapping_add(1);
             out.bytes_mut().extend_from_slice(reply);
-            self.release(out);
+            self.release(over, out);
         } else {
             let at = self.base + self.store.len() as u64;
             self.store.extend_from_slice(reply);
-            self.queue[index] = Slot::Stored { at, len: reply.len() as u32 };
+            self.queue[index] = Place { slot: Slot::Stored { at, len: reply.len() as u32 }, until };
         }
     }
 
     /// As `fill`, for a reply that may share blobs.
-    pub fn fill_output(&mut self, seq: u32, reply: &mut Output, out: &mut Output) {
+    pub fn fill_output(
+        &mut self,
+        seq: u32,
+        reply: &mut Output,
+        until: Until,
+        over: impl Fn(Until) -> bool,
+        out: &mut Output,
+    ) {
         let index = seq.wrapping_sub(self.head) as usize;
-        self.queue[index] = self.stored(reply);
+        self.queue[index] = Place { slot: self.stored(reply), until };
         if index == 0 {
-            self.release(out);
+            self.release(over, out);
+        }
+    }
+
+    /// Whether a reply is still to come. Those that are here may wait for the log.
+    pub fn is_awaiting(&self) -> bool {
+        self.queue.iter().any(|place| matches!(place.slot, Slot::Waiting))
+    }
+
+    /// The log that replies wait for has failed: they say so instead.
+    pub fn fail_held(&mut self, over: impl Fn(Until) -> bool, error: &[u8]) {
+        for at in 0..self.queue.len() {
+            let Place { slot, until } = &self.queue[at];
+            if !matches!(slot, Slot::Waiting) && !over(*until) {
+                let mut reply = Output::default();
+                reply.bytes_mut().extend_from_slice(error);
+                self.queue[at] = Place { slot: self.stored(&mut reply), until: Until::Now };
+            }
         }
     }
 
     /// Bytes held back here.
     pub fn memory(&self) -> usize {
-        self.store.capacity() + self.queue.capacity() * size_of::<Slot>()
+        self.store.capacity() + self.queue.capacity() * size_of::<Place>()
     }
 
     /// Gives up all places (the connection is gone).
@@ -111,15 +145,19 @@ impl Slots {
         Slot::Stored { at, len }
     }
 
-    fn release(&mut self, out: &mut Output) {
-        loop {
-            match self.queue.front_mut() {
-                None | Some(Slot::Waiting) => break,
-                Some(Slot::Stored { at, len }) => {
+    /// Moves everything that may leave now to `out`.
+    pub fn release(&mut self, over: impl Fn(Until) -> bool, out: &mut Output) {
+        while let Some(Place { slot, until }) = self.queue.front_mut() {
+            if !over(*until) {
+                break;
+            }
+            match slot {
+                Slot::Waiting => break,
+                Slot::Stored { at, len } => {
                     let from = (*at - self.base) as usize;
                     out.bytes_mut().extend_from_slice(&self.store[from..from + *len as usize]);
                 }
-                Some(Slot::Owned(reply)) => out.append(reply),
+                Slot::Owned(reply) => out.append(reply),
             }
             self.queue.pop_front();
             self.head = self.head.wrapping_add(1);
@@ -136,7 +174,7 @@ impl Slots {
     /// in which they leave, so this looks at the whole queue: it waits until the store has doubled since the last time.
     fn compact(&mut self) {
         let end = self.base + self.store.len() as u64;
-        let stored = self.queue.iter().filter_map(|slot| match slot {
+        let stored = self.queue.iter().filter_map(|place| match &place.slot {
             Slot::Stored { at, .. } => Some(*at),
             _ => None,
         });
@@ -150,11 +188,16 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pinyon_durability::Lsn;
 
     fn text(out: &mut Output) -> String {
         let all: Vec<u8> = out.pieces().flatten().copied().collect();
         out.clear();
         String::from_utf8(all).unwrap()
+    }
+
+    fn over(until: Until) -> bool {
+        until == Until::Now
     }
 
     fn output(bytes: &[u8]) -> Output {
@@ -168,12 +211,12 @@ mod tests {
         let mut slots = Slots::default();
         let mut out = Output::default();
         let first = slots.reserve();
-        slots.push(&mut output(b"b"));
+        slots.push(&mut output(b"b"), Until::Now);
         let third = slots.reserve();
-        slots.push(&mut output(b"d"));
-        slots.fill(third, b"c", &mut out);
+        slots.push(&mut output(b"d"), Until::Now);
+        slots.fill(third, b"c", Until::Now, over, &mut out);
         assert_eq!(text(&mut out), "");
-        slots.fill(first, b"a", &mut out);
+        slots.fill(first, b"a", Until::Now, over, &mut out);
         assert_eq!(text(&mut out), "abcd");
         assert!(slots.is_empty());
     }
@@ -185,9 +228,9 @@ mod tests {
         let mut sent = Vec::new();
         let mut waiting = slots.reserve();
         for round in 0..10_000u32 {
-            slots.push(&mut output(format!("{round:>100}").as_bytes()));
+            slots.push(&mut output(format!("{round:>100}").as_bytes()), Until::Now);
             let next = slots.reserve();
-            slots.fill(waiting, b"x", &mut out);
+            slots.fill(waiting, b"x", Until::Now, over, &mut out);
             waiting = next;
             sent.extend_from_slice(text(&mut out).as_bytes());
         }
@@ -202,10 +245,30 @@ mod tests {
         let a = slots.reserve();
         let b = slots.reserve();
         let big = vec![b'z'; COMPACT_BYTES + 1];
-        slots.fill_output(b, &mut output(&big), &mut out);
-        slots.fill_output(a, &mut output(b"a"), &mut out);
+        slots.fill_output(b, &mut output(&big), Until::Now, over, &mut out);
+        slots.fill_output(a, &mut output(b"a"), Until::Now, over, &mut out);
         let all = text(&mut out);
         assert_eq!(all.len(), big.len() + 1);
         assert!(all.starts_with('a'));
+    }
+
+    #[test]
+    fn a_reply_waits_for_its_record_and_the_others_behind_it() {
+        let mut slots = Slots::default();
+        let mut out = Output::default();
+        let until = Until::Stable(1, Lsn(7));
+        let first = slots.reserve();
+        slots.push(&mut output(b"b"), Until::Now);
+        slots.push(&mut output(b"c"), Until::Stable(1, Lsn(9)));
+        slots.fill(first, b"a", until, over, &mut out);
+        assert_eq!(text(&mut out), "");
+        assert!(!slots.is_awaiting());
+        let stable = |until| over(until) || matches!(until, Until::Stable(1, lsn) if lsn <= Lsn(8));
+        slots.release(stable, &mut out);
+        assert_eq!(text(&mut out), "ab");
+        slots.fail_held(stable, b"-e");
+        slots.release(stable, &mut out);
+        assert_eq!(text(&mut out), "-e");
+        assert!(slots.is_empty());
     }
 }

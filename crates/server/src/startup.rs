@@ -12,7 +12,7 @@ use pinyon_runtime::host::Advice;
 
 use crate::config::lists::os_words;
 use crate::config::value::print_memory;
-use crate::config::{Config, Loaded, directives};
+use crate::config::{Config, Fsync, Loaded, directives};
 use crate::logging;
 
 /// Why a start ends before a socket is open.
@@ -153,8 +153,7 @@ impl Facts<'_> {
             format!("Cores: {}", self.cores()),
             format!("Listening on: {}", self.listening()),
             format!("Memory: {memory}"),
-            "Data: in memory only. This version writes nothing to disk: it starts empty, and what it holds is gone when it stops"
-                .to_owned(),
+            format!("Data: {}", self.data()),
         ]
     }
 
@@ -167,6 +166,21 @@ impl Facts<'_> {
             )
         };
         self.advice.iter().map(line).collect()
+    }
+
+    /// What becomes of the data when the server ends.
+    fn data(&self) -> String {
+        let config = self.config;
+        if !config.appendonly {
+            return "in memory only (appendonly no): it starts empty, and what it holds is gone when it stops"
+                .to_owned();
+        }
+        let synced = match config.appendfsync {
+            Fsync::Always => "synced before a write is answered",
+            Fsync::Everysec => "synced every second",
+            Fsync::No => "synced when the kernel pleases",
+        };
+        format!("logged in {}, {synced}", config.dir.join(&config.appenddirname).display())
     }
 
     fn cores(&self) -> String {
@@ -242,7 +256,7 @@ mod tests {
                 "Memory: at most 2gb of data, then writes are refused (noeviction)",
             ]
         );
-        assert!(lines[5].contains("in memory only"));
+        assert!(lines[5].contains("appendonlydir, synced every second"), "{}", lines[5]);
     }
 
     #[test]

@@ -47,13 +47,13 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "runtime",
-        inner: &["base", "resp"],
+        inner: &["base", "durability", "resp"],
         outer: &["glommio", "io-uring", "libc", "mimalloc", "rtrb", "thiserror", "tracing"],
         dev: &[],
     },
     Crate {
         folder: "server",
-        inner: &["base", "resp", "values", "engine", "runtime"],
+        inner: &["base", "durability", "resp", "values", "engine", "runtime"],
         outer: &["ahash", "bitflags", "clap", "hdrhistogram", "thiserror", "tracing", "tracing-subscriber"],
         dev: &["pinyon-testkit", "proptest"],
     },
@@ -96,6 +96,7 @@ const SHARING_FILES: &[&str] = &[
     "crates/engine/src/command/registry.rs",
     "crates/server/src/client_memory.rs",
     "crates/server/src/commands/info/process.rs",
+    "crates/server/src/log/progress.rs",
     "crates/server/src/migration.rs",
     "crates/server/src/logging.rs",
     "crates/server/src/room.rs",

@@ -437,6 +437,7 @@ pub enum ServerCommand {
     MemoryStats,
     Monitor,
     Shutdown,
+    Waitaof,
     SlowlogGet,
     SlowlogHelp,
     SlowlogLen,

@@ -9,6 +9,7 @@ use pinyon_resp::Args;
 
 use super::{Key, Shard, ValueRef};
 use crate::Effect;
+use crate::command::registry::CommandId;
 use crate::record::write;
 
 /// See the file's head.
@@ -108,12 +109,12 @@ impl Shard {
         &mut self.ledger.journal
     }
 
-    /// Records what the command `args` has just changed in `db`. Nothing must have run since.
+    /// Records what the command `id` with `args` has just changed in `db`. Nothing must have run since.
     #[inline]
-    pub fn record(&mut self, db: DbIndex, args: Args<'_>, effect: Effect) {
+    pub fn record(&mut self, db: DbIndex, id: CommandId, args: Args<'_>, effect: Effect) {
         if self.ledger.journal.on && effect != Effect::None {
             let mut operations = std::mem::take(&mut self.ledger.journal.operations);
-            self.encode(db, args, effect, &mut operations);
+            self.encode(db, id, args, effect, &mut operations);
             self.ledger.journal.operations = operations;
         }
     }

@@ -49,11 +49,12 @@ fn form_of(number: usize) -> Form {
 }
 
 impl Shard {
-    /// Appends the operations that make `effect` of the command `args`, which has just run in `db`.
-    pub(crate) fn encode(&mut self, db: DbIndex, args: Args<'_>, effect: Effect, out: &mut Vec<u8>) {
+    /// Appends the operations that make `effect` of the command `id` with `args`, which has just run in `db`. Its name among
+    /// them may be one that `rename-command` has given it.
+    pub(crate) fn encode(&mut self, db: DbIndex, id: CommandId, args: Args<'_>, effect: Effect, out: &mut Vec<u8>) {
         match effect {
             Effect::None | Effect::Recorded { .. } => {}
-            Effect::AsSent { .. } => self.encode_as_sent(db, args, out),
+            Effect::AsSent { .. } => self.encode_as_sent(db, id, args, out),
             Effect::Put { key } => self.encode_key(db, args.get(usize::from(key)), out),
             Effect::PutMany { first, step, count } => {
                 for number in 0..count as usize {
@@ -75,8 +76,7 @@ impl Shard {
         }
     }
 
-    fn encode_as_sent(&mut self, db: DbIndex, args: Args<'_>, out: &mut Vec<u8>) {
-        let id = registry().find(args.get(0)).expect("a command that has run");
+    fn encode_as_sent(&mut self, db: DbIndex, id: CommandId, args: Args<'_>, out: &mut Vec<u8>) {
         match form_of(id.index()) {
             // The options may keep a deadline.
             Form::Set if args.len() > 3 => self.encode_key(db, args.get(1), out),
@@ -105,7 +105,9 @@ impl Shard {
         let first = keys.next().map(|at| slot_of(args.get(at)));
         if keys.all(|at| Some(slot_of(args.get(at))) == first) {
             write::command(db, args.len(), out);
-            args.iter().for_each(|arg| write::bytes(arg, out));
+            let name = entry.full_name.split('|').next().unwrap_or_default();
+            write::bytes(name.as_bytes(), out);
+            args.iter().skip(1).for_each(|arg| write::bytes(arg, out));
             return;
         }
         // Another number of shards may part them: each key for itself, then.

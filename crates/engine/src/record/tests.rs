@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::{Damaged, Replayer, Slots};
 use crate::command::keys_of;
-use crate::command::registry::registry;
+use crate::command::registry::{CommandId, registry};
 use crate::command::row::Handler;
 use crate::keyspace::{EvictionPolicy, Shard, ShardConfig};
 use crate::{Cx, Effect};
@@ -99,7 +99,7 @@ impl Live {
     fn command(&mut self, db: DbIndex, line: &str) {
         with_args(line, |args| {
             let effect = run(&mut self.shard, db, args);
-            self.shard.record(db, args, effect);
+            self.shard.record(db, id_of(args), args, effect);
         });
     }
 
@@ -123,12 +123,14 @@ impl Live {
                     None => self.shard.flush_all(true),
                 }
                 let db = DbIndex(which.unwrap_or(3));
-                with_args(line, |args| self.shard.record(db, args, Effect::AsSent { changes: 1 }));
+                with_args(line, |args| self.shard.record(db, id_of(args), args, Effect::AsSent { changes: 1 }));
             }
             Happening::Swap(a, b) => {
                 self.shard.swap_db(DbIndex(*a), DbIndex(*b));
                 let line = format!("SWAPDB {a} {b}");
-                with_args(&line, |args| self.shard.record(DbIndex(0), args, Effect::AsSent { changes: 1 }));
+                with_args(&line, |args| {
+                    self.shard.record(DbIndex(0), id_of(args), args, Effect::AsSent { changes: 1 })
+                });
             }
         }
         if !self.shard.journal().is_empty() {
@@ -330,4 +332,8 @@ fn arguments_are_counted_as_they_come() {
     let record = live.shard.journal().operations().to_vec();
     Replayer::new(all, all).apply(&mut copy, &record).expect("it applies");
     assert_eq!(contents(&mut live.shard), contents(&mut copy));
+}
+
+fn id_of(args: Args<'_>) -> CommandId {
+    registry().find(args.get(0)).expect("a command")
 }

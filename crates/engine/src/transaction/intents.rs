@@ -77,7 +77,7 @@ impl Intents {
     }
 
     /// The strongest thing it does to any key.
-    pub(super) fn most(&self) -> Access {
+    pub fn most(&self) -> Access {
         let written = |intent: &Intent| intent.access == Access::Write;
         if self.whole == Some(Access::Write) || self.keys.iter().any(written) { Access::Write } else { Access::Read }
     }

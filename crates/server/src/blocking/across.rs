@@ -18,6 +18,7 @@ use crate::core::{Core, Io};
 use crate::exec::Change;
 use crate::hop::RequestHead;
 use crate::kept::Kept;
+use crate::log::Until;
 use crate::tx::{Caller, Go, Outcomes, Part, Procedure, Script, Step, once};
 
 type SharedArgs = Arc<Kept>;
@@ -133,7 +134,7 @@ impl Core {
             Ok(procedure) => self.begin_transaction(io, wants, Box::new(Asking { number, procedure })),
             Err(error) => {
                 let reply = caller.reply(|out| error.write(out));
-                self.served(io, number, reply);
+                self.served(io, number, reply, Until::Now);
             }
         }
     }
@@ -311,6 +312,7 @@ impl Moving {
             (Ok(true), Ok(_)) => {
                 self.stage = Moved::Taken;
                 let (args, db, end) = (self.args.clone(), self.caller.head.db, self.ends().from);
+                let command = self.caller.head.command;
                 let part = once(move |core, _| {
                     let args = args.args();
                     let mut ks = core.exec.shard.keyspace(db, false);
@@ -319,7 +321,7 @@ impl Moving {
                     ks.record(&[end.pop_command(), key.bytes]);
                     // The other shard counts the change: it is one.
                     let effect = Effect::Recorded { changes: 1 };
-                    core.exec.changed(&Change { db, args, effect, counts: false });
+                    core.exec.changed(&Change { command, db, args, effect, counts: false, key: None });
                     taken
                 });
                 Go::Run { parts: vec![(self.source, part)], last: false }
@@ -332,6 +334,7 @@ impl Moving {
         let element = taken.expect("it was there, and nobody else may touch it");
         let (args, db, end, given) = (self.args.clone(), self.caller.head.db, self.ends().to, element.clone());
         self.stage = Moved::Given(element);
+        let command = self.caller.head.command;
         let part = once(move |core, _| {
             let args = args.args();
             let mut ks = core.exec.shard.keyspace(db, false);
@@ -339,7 +342,7 @@ impl Moving {
             give(&mut ks, key, end, &given).expect("it holds a list or nothing, and nobody else may touch it");
             ks.record(&[end.push_command(), key.bytes, &given]);
             let effect = Effect::Recorded { changes: 1 };
-            core.exec.changed(&Change { db, args, effect, counts: true });
+            core.exec.changed(&Change { command, db, args, effect, counts: true, key: None });
         });
         Go::Run { parts: vec![(self.target, part)], last: true }
     }

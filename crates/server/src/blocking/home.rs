@@ -19,6 +19,7 @@ use crate::exec::Run;
 use crate::gather::Ticket;
 use crate::hop::Origin;
 use crate::kept::Kept;
+use crate::log::Until;
 use crate::settings::Gates;
 
 const UNBLOCKED: CommandError = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
@@ -115,12 +116,11 @@ impl Core {
                 self.tell_about(io, owner, wait, Body::Ask(Box::new(ask)));
                 0
             }
-            None if !self.exec.admits(row.flags, args) => {
-                self.fail_call(io, conn, id, &CommandError::OutOfMemory);
-                self.exec.finish(id)
-            }
             None => {
-                self.try_over_shards(io, conn, id, patience, args);
+                match self.exec.admits(row.flags, args) {
+                    Ok(()) => self.try_over_shards(io, conn, id, patience, args),
+                    Err(error) => self.fail_call(io, conn, id, &error),
+                }
                 self.exec.finish(id)
             }
         }
@@ -157,12 +157,14 @@ impl Core {
             no_touch: session.is_touchless(),
             key_at: first_key(&pinyon_engine::command::registry().entry(id).keys),
             hash: 0,
+            one_key: false,
             counts: true,
         };
         let mut reply = std::mem::take(&mut self.scratch);
         let (ns, served) = self.exec.attempt(run, blocking, args, &mut reply);
         if served {
-            self.deliver(io, conn, &mut reply);
+            let until = self.until_of_last();
+            self.deliver_until(io, conn, &mut reply, until);
             self.scratch = reply;
             self.after_command(io);
             return ns;
@@ -240,20 +242,21 @@ impl Core {
     }
 
     /// The reply is there.
-    pub(super) fn served(&mut self, io: &mut Io, number: u64, reply: Output) {
+    pub(super) fn served(&mut self, io: &mut Io, number: u64, reply: Output, until: Until) {
         self.answer_came(number);
         if let Some((ticket, stage)) = self.close_wait(number) {
             if matches!(stage, Stage::Ending { why: Why::Unblocked { .. }, .. }) {
                 self.blocking.verdicts.insert(number, false);
             }
-            self.fulfil_output(io, ticket, reply);
+            self.fulfil_until(io, ticket, reply, until);
         }
     }
 
     /// The reply of a command over several shards, unless it waits.
     pub(super) fn answer_unless_waiting(&mut self, io: &mut Io, number: u64, reply: Output) {
         if self.blocking.waiting.get(&number).is_some_and(|waiting| waiting.stage == Stage::Asked) {
-            self.served(io, number, reply);
+            let until = self.until_of_transaction();
+            self.served(io, number, reply, until);
         }
     }
 

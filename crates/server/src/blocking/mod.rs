@@ -42,6 +42,7 @@ pub use shard::Waiters;
 use crate::core::{Core, Io, Mail};
 use crate::hop::RequestHead;
 use crate::kept::Kept;
+use crate::log::Until;
 
 /// One command that may wait, over all cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +71,8 @@ pub enum Body {
     },
     /// To the home.
     Waits,
-    Served(Output),
+    /// The reply, and what it waits for.
+    Served(Output, Until),
     Cancelled,
     /// To the home: `shard` can serve it within its transaction `slot`.
     Claim {
@@ -105,7 +107,7 @@ impl Core {
             Body::Cancel => self.cancel_here(io, id),
             Body::Claimed { slot, yes } => self.claimed(io, slot, yes),
             Body::Waits => self.now_waits(io, id.number),
-            Body::Served(reply) => self.served(io, id.number, reply),
+            Body::Served(reply, until) => self.served(io, id.number, reply, until),
             Body::Cancelled => self.cancelled(io, id.number),
             Body::Claim { shard, slot } => {
                 let yes = self.claim(io, id.number, shard);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinyon_base::{DbIndex, shard_of, slot_of};
+use pinyon_durability::Lsn;
 use pinyon_engine::command::blocking::{self, Blocking, Note, Occasion, Served, Try, Wants};
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::Handler;
@@ -96,15 +97,16 @@ impl Exec {
     /// Tries all keys of a command, which are on this shard. Gives its execution time in ns, and whether there was something;
     /// if so, or if it is an error, the reply is written.
     pub(crate) fn attempt(&mut self, run: Run, blocking: &Blocking, args: Args<'_>, out: &mut Output) -> (u64, bool) {
-        if !self.admits(run.flags, args) {
-            self.refuse(run, &CommandError::OutOfMemory, out);
+        if let Err(error) = self.admits(run.flags, args) {
+            self.refuse(run, &error, out);
             return (0, true);
         }
+        let before = if self.holds { self.last_lsn() } else { Lsn(0) };
         let mut cx = Cx { ks: self.shard.keyspace(run.db, run.no_touch), out: Writer { out, proto: run.proto } };
         let served = match blocking::attempt(&mut cx, args, blocking) {
             Ok(None) => false,
             Ok(Some(effect)) => {
-                self.changed(&Change { db: run.db, args, effect, counts: true });
+                self.changed(&Change { command: run.command, db: run.db, args, effect, counts: true, key: None });
                 true
             }
             Err(error) => {
@@ -114,6 +116,9 @@ impl Exec {
             }
         };
         self.serve_waiters();
+        if self.holds {
+            self.hold(before, None, true);
+        }
         (self.finish(run.command), served)
     }
 
@@ -132,15 +137,15 @@ impl Exec {
         match (blocking.serve)(&mut cx, args, Try { key, note, occasion: Occasion::Asked })? {
             Served::Nothing => Ok(None),
             Served::Done(effect) => {
-                self.note(head.db, args, effect);
+                self.note(head.command, head.db, args, effect);
                 Ok(Some(reply))
             }
         }
     }
 
-    fn note(&mut self, db: DbIndex, args: Args<'_>, effect: Effect) {
+    fn note(&mut self, command: CommandId, db: DbIndex, args: Args<'_>, effect: Effect) {
         if effect != Effect::None {
-            self.changed(&Change { db, args, effect, counts: true });
+            self.changed(&Change { command, db, args, effect, counts: true, key: None });
         }
     }
 
@@ -243,7 +248,7 @@ impl Exec {
         let mut cx = Cx { ks: self.shard.keyspace(db, waiter.no_touch), out: Writer { out: &mut reply, proto } };
         match blocking::serve_ready(&mut cx, args.args(), blocking, key.at, key.note) {
             Ok(None) => return false,
-            Ok(Some(effect)) => self.note(db, args.args(), effect),
+            Ok(Some(effect)) => self.note(command, db, args.args(), effect),
             Err(error) => {
                 error.write(&mut cx.out);
                 self.stats.failed(Some(command), error.code());
@@ -273,7 +278,10 @@ impl Core {
         self.exec.waiters.is_urgent = false;
         for outgoing in std::mem::take(&mut self.exec.waiters.outbox) {
             match outgoing {
-                Outgoing::Served(id, reply) => self.tell_about(io, id.core, id, Body::Served(reply)),
+                Outgoing::Served(id, reply) => {
+                    let until = self.until_of_log();
+                    self.tell_about(io, id.core, id, Body::Served(reply, until));
+                }
                 Outgoing::Start(number, key) => self.start_serving(io, number, key),
             }
         }
@@ -313,12 +321,14 @@ impl Core {
             no_touch: ask.head.no_touch,
             key_at: first_key(&entry.keys),
             hash: 0,
+            one_key: false,
             counts: true,
         };
         let mut reply = Output::default();
         let (_, served) = self.exec.attempt(run, blocking, ask.args.args(), &mut reply);
         if served {
-            self.tell_about(io, id.core, id, Body::Served(reply));
+            let until = self.until_of_last();
+            self.tell_about(io, id.core, id, Body::Served(reply, until));
         } else {
             self.exec.wait_for_all(id, ask, blocking);
             self.tell_about(io, id.core, id, Body::Waits);

@@ -63,6 +63,9 @@ impl Core {
         let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
         let mut config = config_set(&self.config, &pairs, local)?;
         allow_clients(&self.config, &config, usize::from(self.shards))?;
+        if config.appendonly != self.config.appendonly {
+            return Err(set_failed("appendonly", "it is decided at the start whether there is a log"));
+        }
         let failure = rebind_failure(&pairs);
         let refused = |error: &dyn std::fmt::Display| {
             tracing::warn!("CONFIG SET: {error}");
@@ -143,8 +146,14 @@ impl Core {
             core.apply_config(config.clone());
             io.set_keepalive(core.config.tcp_keepalive);
             core.close_removed(io, &rebind);
+            core.has_new_policy()
         };
-        self.gather_all(io, work, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
+        self.gather_all(io, work, move |core, io, new_policies: Vec<bool>| {
+            if !new_policies.contains(&true) {
+                return core.fulfil(io, ticket, |out| out.ok());
+            }
+            core.ask_for_cut(io, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));
+        });
     }
 }
 

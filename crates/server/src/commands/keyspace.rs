@@ -7,6 +7,7 @@ use pinyon_engine::command::server::help;
 
 use super::{Call, Result};
 use crate::core::{Core, Io};
+use crate::log::Until;
 use crate::tx::whole::{Asked, Then, swapped, waits};
 
 /// Keys looked at in one slice of a long walk.
@@ -62,8 +63,8 @@ pub fn object_help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     Ok(())
 }
 
-/// What a SCAN call found on one shard: the cursor there, and keys.
-type Page = (u64, Vec<Vec<u8>>);
+/// What a SCAN call found on one shard: the cursor there, and keys; and what it waits for before it is shown.
+type Page = (u64, Vec<Vec<u8>>, Until);
 
 /// One page. The cursor that clients see is `shard's cursor × shards + shard`, so that 0 begins and ends the walk.
 pub fn scan(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
@@ -84,16 +85,16 @@ pub fn scan(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         let step = left.min(WALK_SLICE);
         left -= step;
         cursor = walk_step(&mut core.exec.shard, db, cursor, step, &wanted, &mut |key| found.push(key.to_vec()));
-        (cursor == 0 || left == 0).then(|| (cursor, std::mem::take(&mut found)))
+        (cursor == 0 || left == 0).then(|| (cursor, std::mem::take(&mut found), core.until_of_all()))
     };
-    core.slices_on(io, shard, share, move |core, io, (at, keys)| {
+    core.slices_on(io, shard, share, move |core, io, (at, keys, until)| {
         let next = match at {
             at if own => at,
             0 if u64::from(shard) + 1 == shards => 0,
             0 => u64::from(shard) + 1,
             at => at * shards + u64::from(shard),
         };
-        core.fulfil(io, ticket, |out| {
+        core.fulfil_at(io, ticket, until, |out| {
             out.array(2);
             out.bulk_str(&next.to_string());
             out.array(keys.len());

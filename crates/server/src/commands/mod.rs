@@ -15,6 +15,7 @@ mod process;
 mod session;
 mod slowlog;
 pub(crate) mod transaction;
+mod waitaof;
 
 use pinyon_engine::CommandError;
 use pinyon_engine::command::registry::CommandId;
@@ -110,6 +111,7 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::Swapdb => keyspace::swapdb(core, io, call),
         S::Shutdown => process::shutdown(core, io, call),
         S::Time => process::time(core, io, call),
+        S::Waitaof => waitaof::waitaof(core, io, call),
         S::Debug => debug::debug(core, io, call),
         S::Info => info::info(core, io, call),
         S::Lolwut => lolwut::lolwut(core, io, call),

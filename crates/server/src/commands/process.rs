@@ -1,10 +1,10 @@
 //! SHUTDOWN, TIME: what concerns the process.
 
 use pinyon_engine::CommandError;
-use pinyon_runtime::clock;
+use pinyon_runtime::{CoreId, clock};
 
 use super::{Call, Result};
-use crate::core::{Core, Io};
+use crate::core::{Core, Io, Mail};
 
 pub fn time(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let now = clock::unix_us();
@@ -43,8 +43,16 @@ pub fn shutdown(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 impl Core {
-    /// Stops all cores: what is already answered still leaves.
+    /// Stops all cores: what is already answered still leaves, and is in the log.
     pub(crate) fn shut_down_all(&mut self, io: &mut Io) {
+        if self.exec.log.is_none() || self.exec.refusal.is_some() {
+            return self.stop_all(io);
+        }
+        io.mail(CoreId(0), Mail::Errand(Box::new(Core::last_cut)));
+    }
+
+    /// Stops all cores as they are.
+    pub(crate) fn stop_all(&mut self, io: &mut Io) {
         self.gather_all(
             io,
             |core, io| {

@@ -260,6 +260,19 @@ choice_field!(PipelineOrder, PIPELINE_ORDERS, [
     "strict" => PipelineOrder::Strict,
 ]);
 
+/// When the log is forced to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before a write is answered.
+    Always,
+    #[default]
+    Everysec,
+    /// When the kernel pleases.
+    No,
+}
+
+choice_field!(Fsync, FSYNCS, ["everysec" => Fsync::Everysec, "always" => Fsync::Always, "no" => Fsync::No]);
+
 /// Whether a supervisor is told about starts and stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Supervised {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use pinyon_engine::keyspace::EvictionPolicy;
 
 use directive::Directive;
-pub use field::{Allow, BytesOrPercent, EndpointType, Loglevel, PipelineOrder, Supervised};
+pub use field::{Allow, BytesOrPercent, EndpointType, Fsync, Loglevel, PipelineOrder, Supervised};
 pub use lists::{BindAddress, OutputLimit, OutputLimits};
 pub use live::{config_get, config_set, set_failed};
 pub use load::{Loaded, Options, load};
@@ -93,6 +93,13 @@ config! {
     logfile: Option<PathBuf> = None,
     always_show_logo: bool = false,
     crash_log_enabled: bool = false,
+
+    appendonly: bool = false,
+    appenddirname: String = String::new(),
+    appendfsync: Fsync = Fsync::Everysec,
+    /// Bytes of one file of a log.
+    log_segment_size: u64 = 0,
+    log_repair: bool = false,
 
     requirepass: String = String::new(),
     enable_protected_configs: Allow = Allow::No,

@@ -3,12 +3,14 @@
 //! Once a transaction has begun its steps it waits for nobody, so it never gives a grant back. Before that it does, whenever
 //! a shard asks on behalf of an older one.
 
-use pinyon_engine::transaction::{Intents, TransactionId};
+use pinyon_base::ShardId;
+use pinyon_engine::transaction::{Access, Intents, TransactionId};
 use pinyon_runtime::CoreId;
 
 use super::planted::{self, Bug};
 use super::{Body, Outcome, Outcomes, Part, Script, Step, TxMail};
 use crate::core::{Core, Io, Mail};
+use crate::log::{Logged, Writers};
 
 /// A transaction under way, as its coordinator knows it.
 pub(crate) struct Transaction {
@@ -22,6 +24,9 @@ pub(crate) struct Transaction {
     first: Option<Vec<(u16, Part)>>,
     awaited: usize,
     outcomes: Outcomes,
+    writers: Writers,
+    /// Its shards tell what they have logged.
+    placed: bool,
 }
 
 struct Member {
@@ -54,6 +59,9 @@ impl Core {
         let now = self.exec.clock(io.now_ms());
         let first = if wants.len() == 2 { script.only_step() } else { None };
         let members = wants.iter().map(|&(shard, _)| Member { shard, granted: false, released: false }).collect();
+        let writers = if self.exec.logs() && script.logs() { writers(&wants) } else { None };
+        let placed = writers.is_some() || (self.exec.holds && script.logs());
+        let members_count = wants.len();
         let transaction = Transaction {
             id: TransactionId { number: self.shared.next_transaction(), core: self.id.0, slot: 0 },
             now,
@@ -63,11 +71,17 @@ impl Core {
             first,
             awaited: 0,
             outcomes: Vec::new(),
+            writers,
+            placed,
         };
         let number = transaction.id.number;
         let slot = self.tx.coordinated.insert(transaction);
         let id = TransactionId { number, core: self.id.0, slot };
-        self.tx.coordinated.get_mut(slot).id = id;
+        let transaction = self.tx.coordinated.get_mut(slot);
+        transaction.id = id;
+        if placed {
+            self.tx.placings.begin(number, members_count, &transaction.writers);
+        }
         self.expecting += 1;
         self.acquire_all(io, id, now, wants);
         self.drive(io);
@@ -90,7 +104,8 @@ impl Core {
                 let (_, part) = parts.swap_remove(at);
                 transaction.stage = Stage::Trying { yield_asked: false };
                 let (_, intents) = wants.swap_remove(0);
-                return self.tell(io, other, TxMail { id, now, body: Body::Try(intents, part) });
+                let writers = transaction.writers.clone();
+                return self.tell(io, other, TxMail { id, now, body: Body::Try(intents, part, writers) });
             }
         }
         for (shard, intents) in wants {
@@ -123,12 +138,18 @@ impl Core {
         while let Some(TxMail { id, now, body }) = self.tx.inbox.pop_front() {
             match body {
                 Body::Acquire(intents) => self.acquire_for(io, id, now, intents),
-                Body::Try(intents, part) => self.try_for(io, id, now, intents, part),
-                Body::Run { part, last } => self.run_for(io, id, now, part, last),
+                Body::Try(intents, part, writers) => self.try_for(io, id, now, intents, part, writers),
+                Body::Run { part, last, writers } => self.run_for(io, id, now, part, last, writers),
                 Body::Yielded => self.yielded_by(io, id),
                 Body::Granted(shard) => self.granted(io, id, shard, now),
                 Body::Yield(shard) => self.asked_to_yield(io, id, shard),
-                Body::Ran(shard, outcome) => self.ran(io, id, shard, outcome),
+                Body::Ran(shard, outcome, logged) => {
+                    if let Some(logged) = logged {
+                        self.note_logged(io, id.number, shard, logged);
+                    }
+                    self.ran(io, id, shard, outcome);
+                }
+                Body::Logged(shard, logged) => self.note_logged(io, id.number, shard, logged),
                 Body::Tried(shard, result) => self.tried(io, id, shard, now, result),
             }
         }
@@ -175,7 +196,20 @@ impl Core {
         }
     }
 
-    fn tried(&mut self, io: &mut Io, id: TransactionId, shard: u16, now: i64, result: Result<Outcome, Part>) {
+    fn tried(
+        &mut self,
+        io: &mut Io,
+        id: TransactionId,
+        shard: u16,
+        now: i64,
+        result: Result<(Outcome, Option<Logged>), Part>,
+    ) {
+        let result = result.map(|(outcome, logged)| {
+            if let Some(logged) = logged {
+                self.note_logged(io, id.number, shard, logged);
+            }
+            outcome
+        });
         let own = self.id.0;
         let Some(transaction) = self.transaction(id) else { return };
         let Stage::Trying { yield_asked } = transaction.stage else { unreachable!("one answer to one question") };
@@ -190,8 +224,9 @@ impl Core {
                 let part = transaction.first.take().and_then(|mut parts| parts.pop()).map(|(_, part)| part);
                 transaction.awaited = usize::from(part.is_some());
                 let nothing_here = part.is_none();
+                let writers = transaction.writers.clone();
                 self.exec.see(now);
-                self.tell(io, own, TxMail { id, now, body: Body::Run { part, last: true } });
+                self.tell(io, own, TxMail { id, now, body: Body::Run { part, last: true, writers } });
                 if nothing_here {
                     let outcomes = std::mem::take(&mut self.tx.coordinated.get_mut(id.slot).outcomes);
                     self.step(io, id.slot, outcomes);
@@ -240,11 +275,15 @@ impl Core {
         loop {
             let transaction = self.tx.coordinated.get_mut(slot);
             let mut script = transaction.script.take().expect("it is in use only here");
+            let current = transaction.placed.then_some(transaction.id.number);
             let step = match transaction.first.take() {
                 Some(parts) => Step::Run { parts, last: true },
                 None => {
                     self.tx.stepping = slot;
-                    script.next(self, io, std::mem::take(&mut outcomes))
+                    let before = std::mem::replace(&mut self.tx.current, current);
+                    let step = script.next(self, io, std::mem::take(&mut outcomes));
+                    self.tx.current = before;
+                    step
                 }
             };
             self.tx.coordinated.get_mut(slot).script = Some(script);
@@ -277,7 +316,8 @@ impl Core {
             let member = transaction.members.iter_mut().find(|member| member.shard == shard);
             let last = (last || planted::has(Bug::LetsGoEarly))
                 && member.filter(|member| !member.released).map(|member| member.released = true).is_some();
-            self.tell(io, shard, TxMail { id, now, body: Body::Run { part: Some(part), last } });
+            let writers = transaction.writers.clone().filter(|_| last);
+            self.tell(io, shard, TxMail { id, now, body: Body::Run { part: Some(part), last, writers } });
         }
         if last {
             self.release_members(io, slot);
@@ -295,9 +335,18 @@ impl Core {
         });
         let shards: Vec<u16> = let_go.collect();
         for shard in shards {
-            self.tell(io, shard, TxMail { id, now, body: Body::Run { part: None, last: true } });
+            let writers = self.tx.coordinated.get_mut(slot).writers.clone();
+            self.tell(io, shard, TxMail { id, now, body: Body::Run { part: None, last: true, writers } });
         }
     }
+}
+
+/// The shards that it may write to, ascending.
+fn writers(wants: &[(u16, Intents)]) -> Writers {
+    let written = wants.iter().filter(|(_, intents)| intents.most() == Access::Write);
+    let mut shards: Vec<ShardId> = written.map(|&(shard, _)| ShardId(shard)).collect();
+    shards.sort_unstable();
+    (!shards.is_empty()).then(|| shards.into())
 }
 
 impl Transaction {

@@ -129,7 +129,8 @@ impl Core {
         };
         if effect != Effect::None {
             self.exec.stats.dirty += effect.changes();
-            self.exec.changed(&Change { db, args, effect: recorded, counts: false });
+            let command = caller.head.command;
+            self.exec.changed(&Change { command, db, args, effect: recorded, counts: false, key: None });
         }
         Ok(output)
     }

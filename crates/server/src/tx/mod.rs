@@ -40,6 +40,7 @@ use pinyon_resp::Output;
 
 use crate::core::{Core, Io};
 use crate::hop::Batch;
+use crate::log::{Logged, Placings, Writers};
 use crate::slab::Slab;
 use crate::slices::Slice;
 
@@ -60,20 +61,24 @@ pub enum Body {
     /// To a shard: it wants to touch this.
     Acquire(Intents),
     /// To a shard: the same with all that there is to do there; to be done at once if nobody is in the way.
-    Try(Intents, Part),
+    Try(Intents, Part, Writers),
     /// To a shard: a step's part, if it has one there; with `last` its keys are free again. `now` is the transaction's.
     Run {
         part: Option<Part>,
         last: bool,
+        /// With `last`: who logs a part of the transaction.
+        writers: Writers,
     },
     /// To a shard: it gives its grant back.
     Yielded,
     /// To the coordinator, from shard `u16`.
     Granted(u16),
     Yield(u16),
-    Ran(u16, Outcome),
+    Ran(u16, Outcome, Option<Logged>),
+    /// Its last step has run before.
+    Logged(u16, Logged),
     /// A try came to something, or its part comes back and it waits like others.
-    Tried(u16, Result<Outcome, Part>),
+    Tried(u16, Result<(Outcome, Option<Logged>), Part>),
 }
 
 /// What one shard does in one step.
@@ -134,6 +139,11 @@ pub(crate) trait Script {
     fn only_step(&mut self) -> Option<Vec<(u16, Part)>> {
         None
     }
+
+    /// Whether what it does on shards that it writes to is logged.
+    fn logs(&self) -> bool {
+        true
+    }
 }
 
 /// What a script wants next.
@@ -156,8 +166,11 @@ pub struct Tx {
     /// Messages of this core to itself.
     inbox: VecDeque<TxMail>,
     driving: bool,
-    /// The transaction whose script is being asked.
+    /// The transaction whose script is being asked: its place, and its number where it is logged.
     stepping: u32,
+    pub(crate) current: Option<u64>,
+    /// Those whose parts are not all in their logs, or that replies wait for.
+    pub(crate) placings: Placings,
     /// Commands that wait until what they touch is free, in the order in which they came.
     deferred: VecDeque<Deferred>,
     /// A command of an EXEC that the server is carrying out.

@@ -16,6 +16,7 @@ use crate::blocking::{Ask, WaitId};
 use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
 use crate::hop::{Batch, Origin};
+use crate::log::{Until, Writers};
 use crate::settings::Gates;
 use crate::slices::Home;
 
@@ -34,6 +35,7 @@ pub(super) enum Deferred {
 /// The reply of a command that had to wait, on its way home.
 pub struct Late {
     pub origin: Origin,
+    pub until: Until,
     pub now: i64,
     pub reply: Output,
 }
@@ -56,7 +58,15 @@ impl Core {
     }
 
     /// Runs a transaction's only part here if nobody is in the way; otherwise it waits its turn.
-    pub(super) fn try_for(&mut self, io: &mut Io, id: TransactionId, now: i64, intents: Intents, part: Part) {
+    pub(super) fn try_for(
+        &mut self,
+        io: &mut Io,
+        id: TransactionId,
+        now: i64,
+        intents: Intents,
+        part: Part,
+        writers: Writers,
+    ) {
         self.exec.see(now);
         let now = self.exec.clock(io.now_ms());
         let own = self.id.0;
@@ -64,8 +74,10 @@ impl Core {
             Part::Batch(mut batch)
                 if !self.exec.shard.transactions().blocks_any(&intents) || planted::has(Bug::TriesHeld) =>
             {
-                self.run_held(io, CoreId(id.core), now, &mut batch);
-                Ok(Outcome::Batch(batch))
+                self.exec.note_writers(id.number, writers);
+                self.run_held(io, id, now, &mut batch);
+                let logged = self.exec.finish_part(id.number);
+                Ok((Outcome::Batch(batch), logged))
             }
             part => {
                 if self.acquire_here(io, id, intents) {
@@ -78,12 +90,21 @@ impl Core {
     }
 
     /// Runs a part of a transaction that holds what it touches.
-    pub(super) fn run_for(&mut self, io: &mut Io, id: TransactionId, now: i64, part: Option<Part>, last: bool) {
+    pub(super) fn run_for(
+        &mut self,
+        io: &mut Io,
+        id: TransactionId,
+        now: i64,
+        part: Option<Part>,
+        last: bool,
+        writers: Writers,
+    ) {
         self.exec.see(now);
+        self.exec.note_writers(id.number, writers);
         let outcome = match part {
             None => None,
             Some(Part::Batch(mut batch)) => {
-                self.run_held(io, CoreId(id.core), now, &mut batch);
+                self.run_held(io, id, now, &mut batch);
                 Some(Outcome::Batch(batch))
             }
             Some(Part::Work(slice)) => {
@@ -95,14 +116,18 @@ impl Core {
 
     /// A part has run: lets go of the keys if it was the last, and reports.
     pub(crate) fn part_done(&mut self, io: &mut Io, id: TransactionId, now: i64, outcome: Option<Outcome>, last: bool) {
+        let logged = if last { self.exec.finish_part(id.number) } else { None };
         if last {
             self.exec.shard.transactions_mut().release(id.number);
             self.after_release(io);
         }
-        if let Some(outcome) = outcome {
-            let own = self.id.0;
-            self.tell(io, id.core, TxMail { id, now, body: Body::Ran(own, outcome) });
-        }
+        let own = self.id.0;
+        let body = match (outcome, logged) {
+            (Some(outcome), logged) => Body::Ran(own, outcome, logged),
+            (None, Some(logged)) => Body::Logged(own, logged),
+            (None, None) => return,
+        };
+        self.tell(io, id.core, TxMail { id, now, body });
     }
 
     pub(super) fn yielded_by(&mut self, io: &mut Io, id: TransactionId) {
@@ -137,7 +162,9 @@ impl Core {
     }
 
     /// Runs the commands of a part at the transaction's time. `maxmemory` was asked before.
-    fn run_held(&mut self, io: &mut Io, from: CoreId, now: i64, batch: &mut Batch) {
+    fn run_held(&mut self, io: &mut Io, id: TransactionId, now: i64, batch: &mut Batch) {
+        let from = CoreId(id.core);
+        self.exec.begin_group();
         self.exec.start_at(now);
         self.prefetch(batch, 0, batch.requests.len());
         let mut reply = std::mem::take(&mut self.scratch);
@@ -146,6 +173,7 @@ impl Core {
             batch.push_reply(&mut reply);
         }
         self.scratch = reply;
+        self.exec.end_step(id.number);
     }
 
     /// Whether a transaction holds a key of this command in its way.
@@ -223,7 +251,8 @@ impl Core {
         match deferred {
             Deferred::Remote { from, batch } => {
                 self.run_request(io, from, &batch, 0, false, &mut reply);
-                let late = Late { origin: batch.requests[0].origin, now: self.exec.clock(io.now_ms()), reply };
+                let until = self.until_of_last();
+                let late = Late { origin: batch.requests[0].origin, until, now: self.exec.clock(io.now_ms()), reply };
                 io.mail(from, Mail::Late(Box::new(late)));
                 self.keep_batch(batch);
             }
@@ -231,7 +260,8 @@ impl Core {
                 let own = self.id;
                 self.run_request(io, own, &batch, 0, false, &mut reply);
                 self.keep_batch(batch);
-                self.fulfil_output(io, ticket, reply);
+                let until = self.until_of_last();
+                self.fulfil_until(io, ticket, reply, until);
             }
             Deferred::Unit { from, unit } => self.run_unit(io, from, unit),
             Deferred::Ask { id, ask } => self.run_ask(io, id, *ask),

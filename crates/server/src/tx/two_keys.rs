@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pinyon_base::DbIndex;
 use pinyon_engine::command::key::transfer::{CopyOptions, copy_options};
+use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::string::lcs::{LcsOptions, lcs_of};
 use pinyon_engine::keyspace::{Key, Keyspace, OwnedValue};
 use pinyon_engine::{CommandError, Effect};
@@ -87,12 +88,12 @@ impl Core {
     }
 
     /// Puts a value under the second key, over whatever is there.
-    fn put_value(&mut self, db: DbIndex, args: Args<'_>, value: OwnedValue) {
+    fn put_value(&mut self, command: CommandId, db: DbIndex, args: Args<'_>, value: OwnedValue) {
         self.on_key(db, args, 2, |ks, key| {
             ks.remove_lazy(key);
             ks.restore(key, value);
         });
-        self.exec.changed(&Change { db, args, effect: Effect::Put { key: 2 }, counts: true });
+        self.exec.changed(&Change { command, db, args, effect: Effect::Put { key: 2 }, counts: true, key: None });
     }
 }
 
@@ -113,7 +114,7 @@ impl Renaming {
 
 impl Procedure for Renaming {
     fn next(&mut self, core: &mut Core, _: &mut Io, outcomes: Outcomes) -> Go {
-        let db = self.caller.head.db;
+        let (command, db) = (self.caller.head.command, self.caller.head.db);
         let args = self.args.clone();
         match self.stage {
             Stage::Looking => {
@@ -135,7 +136,7 @@ impl Procedure for Renaming {
                     let taken = core.on_key(db, args.args(), 1, |ks, key| ks.take(key));
                     // The other shard counts the change: it is one.
                     let effect = Effect::Deleted { key: 1 };
-                    core.exec.changed(&Change { db, args: args.args(), effect, counts: false });
+                    core.exec.changed(&Change { command, db, args: args.args(), effect, counts: false, key: None });
                     taken
                 });
                 Go::Run { parts: vec![(self.source, take)], last: false }
@@ -144,7 +145,7 @@ impl Procedure for Renaming {
                 self.stage = Stage::End;
                 let value = outcomes.into_iter().next().and_then(|(_, taken)| taken.worked::<Option<OwnedValue>>());
                 let value = value.expect("it was there, and nobody else may touch it");
-                let put = once(move |core, _| core.put_value(db, args.args(), value));
+                let put = once(move |core, _| core.put_value(command, db, args.args(), value));
                 Go::Run { parts: vec![(self.target, put)], last: true }
             }
             Stage::End if self.only_new => Go::Reply(self.caller.reply(|out| out.int(1))),
@@ -157,6 +158,7 @@ impl Procedure for Copying {
     fn next(&mut self, _: &mut Core, _: &mut Io, outcomes: Outcomes) -> Go {
         let db = self.caller.head.db;
         let CopyOptions { db: target_db, replace } = self.options;
+        let command = self.caller.head.command;
         let args = self.args.clone();
         let copied = |copied: bool| Go::Reply(self.caller.reply(|out| out.int(i64::from(copied))));
         match self.stage {
@@ -187,7 +189,7 @@ impl Procedure for Copying {
                 }
                 let Some(value) = value.filter(|_| !taken) else { return copied(false) };
                 self.stage = Stage::End;
-                let put = once(move |core, _| core.put_value(target_db, args.args(), value));
+                let put = once(move |core, _| core.put_value(command, target_db, args.args(), value));
                 Go::Run { parts: vec![(self.target, put)], last: true }
             }
             Stage::Putting | Stage::End => copied(true),

@@ -3,6 +3,7 @@
 //! On the connection's own core an EXEC is a loop over its queue. On another it is one message there and one back, which
 //! carries the queue along, so that nothing here depends on whether the connection still lives.
 
+use pinyon_durability::Lsn;
 use pinyon_engine::command::registry::registry;
 use pinyon_engine::command::row::{Flags, Handler, KeyHandler};
 use pinyon_engine::transaction::{Access, WatcherId};
@@ -14,10 +15,11 @@ use super::planted::{self, Bug};
 use super::queued::{How, Multi, Queued};
 use super::split::Caller;
 use crate::core::{Core, Io, Mail};
-use crate::dispatch::first_key;
+use crate::dispatch::{first_key, one_key};
 use crate::exec::Run;
 use crate::gather::Ticket;
 use crate::hop::{Batch, Origin, RequestHead};
+use crate::log::Until;
 
 /// What one shard does at one go for a connection.
 pub struct Unit {
@@ -28,6 +30,8 @@ pub struct Unit {
     /// Hashes of the keys that an EXEC watches there.
     pub(super) watched: Vec<(u16, u64)>,
     pub(super) what: What,
+    /// What its reply waits for.
+    pub(super) until: Until,
     /// The shard's clock when it ran.
     pub(super) now: i64,
 }
@@ -63,6 +67,8 @@ impl Core {
         let mut reply = std::mem::take(&mut self.scratch);
         Writer { out: &mut reply, proto }.array(multi.commands.len());
         self.exec.waiters.together = true;
+        self.exec.begin_group();
+        let before = self.exec.last_lsn();
         for queued in &multi.commands {
             match registry().row(queued.id).handler {
                 Handler::Shard(handler) | Handler::Spread(_, handler) => {
@@ -76,7 +82,8 @@ impl Core {
             self.show_queued(io, conn, &multi, queued);
         }
         self.exec.waiters.together = false;
-        self.deliver(io, conn, &mut reply);
+        let until = self.end_unit(before);
+        self.deliver_until(io, conn, &mut reply, until);
         self.scratch = reply;
         self.keep_queue(multi);
         self.serve_all(io);
@@ -98,13 +105,14 @@ impl Core {
         let run = Run {
             command: queued.id,
             // Asked once, for all of them.
-            flags: entry.row.flags.difference(Flags::DENYOOM),
+            flags: entry.row.flags.difference(Flags::DENYOOM | Flags::WRITE),
             handler,
             db: session.db,
             proto: session.proto,
             no_touch: session.is_touchless(),
             key_at: first_key(&entry.keys),
             hash: queued.hash,
+            one_key: one_key(&entry.keys),
             counts: true,
         };
         if self.leaves_node(conn, entry.row, args) {
@@ -145,7 +153,7 @@ impl Core {
         let what = What::Exec { multi, changed: false };
         let watcher = watched.as_ref().map(|watched| watched.id);
         let watched = watched.map_or_else(Vec::new, |watched| watched.keys);
-        self.send_unit(io, owner, Box::new(Unit { ticket, batch, watcher, watched, what, now: 0 }));
+        self.send_unit(io, owner, Box::new(Unit { ticket, batch, watcher, watched, what, until: Until::Now, now: 0 }));
     }
 
     pub(super) fn send_unit(&mut self, io: &mut Io, owner: u16, mut unit: Box<Unit>) {
@@ -198,7 +206,7 @@ impl Core {
                 }
                 if !*changed {
                     self.exec.waiters.together = true;
-                    self.run_unit_batch(io, from, &mut unit.batch);
+                    unit.until = self.run_unit_batch(io, from, &mut unit.batch);
                     self.exec.waiters.together = false;
                 }
             }
@@ -211,21 +219,34 @@ impl Core {
         self.serve_all(io);
     }
 
-    fn run_unit_batch(&mut self, io: &mut Io, from: CoreId, batch: &mut Batch) {
+    fn run_unit_batch(&mut self, io: &mut Io, from: CoreId, batch: &mut Batch) -> Until {
         self.prefetch(batch, 0, batch.requests.len());
         let mut reply = std::mem::take(&mut self.scratch);
+        self.exec.begin_group();
+        let before = self.exec.last_lsn();
         for index in 0..batch.requests.len() {
             self.run_request(io, from, batch, index, true, &mut reply);
             batch.push_reply(&mut reply);
         }
         self.scratch = reply;
+        self.end_unit(before)
+    }
+
+    /// All commands of an EXEC have run here; what its reply waits for. `before`: the last record before them.
+    fn end_unit(&mut self, before: Lsn) -> Until {
+        self.exec.end_group();
+        if !self.exec.holds {
+            return Until::Now;
+        }
+        self.exec.hold(before, None, true);
+        self.exec.until()
     }
 
     /// A unit is back.
     pub(crate) fn unit_done(&mut self, io: &mut Io, unit: Unit) {
         self.expecting -= 1;
         self.exec.see(unit.now);
-        let Unit { ticket, mut batch, watcher, what, .. } = unit;
+        let Unit { ticket, mut batch, watcher, what, until, .. } = unit;
         match what {
             What::Watch => self.watched(io, ticket, watcher),
             What::Exec { multi, changed: true } => {
@@ -237,7 +258,7 @@ impl Core {
                 let mut outputs: Vec<Output> = Vec::new();
                 batch.each_reply(|_, output| outputs.push(output));
                 self.exec.start(io.now_ms());
-                self.assemble(io, ticket, &multi, outputs);
+                self.assemble(io, ticket, &multi, outputs, until);
                 self.keep_queue(multi);
             }
         }
@@ -245,7 +266,7 @@ impl Core {
     }
 
     /// Puts the replies of the shard and those of the server's own commands together, in order.
-    fn assemble(&mut self, io: &mut Io, ticket: Ticket, multi: &Multi, outputs: Vec<Output>) {
+    fn assemble(&mut self, io: &mut Io, ticket: Ticket, multi: &Multi, outputs: Vec<Output>, until: Until) {
         let conn = ticket.conn;
         let Some(session) = self.sessions.get(conn) else { return };
         let mut reply = Output::default();
@@ -260,7 +281,7 @@ impl Core {
             self.show_queued(io, conn, multi, queued);
         }
         self.executed(io, conn, multi);
-        self.fulfil_output(io, ticket, reply);
+        self.fulfil_until(io, ticket, reply, until);
     }
 }
 

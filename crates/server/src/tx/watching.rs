@@ -9,6 +9,7 @@ use super::planted::{self, Bug};
 use super::unit::{Unit, What};
 use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
+use crate::log::Until;
 use crate::session::{Session, SessionFlags};
 
 /// What a connection watches.
@@ -88,7 +89,15 @@ impl Core {
             let mut batch = self.spare_batch();
             let words = std::iter::once(args.get(0)).chain(positions.iter().map(|&at| args.get(at)));
             batch.push(caller.part(0, 0), words);
-            let unit = Unit { ticket, batch, watcher: Some(watcher), watched: Vec::new(), what: What::Watch, now: 0 };
+            let unit = Unit {
+                ticket,
+                batch,
+                watcher: Some(watcher),
+                watched: Vec::new(),
+                what: What::Watch,
+                until: Until::Now,
+                now: 0,
+            };
             self.send_unit(io, shard, Box::new(unit));
         }
     }

@@ -6,6 +6,7 @@ use std::any::Any;
 
 use pinyon_base::DbIndex;
 use pinyon_engine::command::key::walk::{Wanted, walk_step};
+use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::row::ServerCommand;
 use pinyon_engine::transaction::{Access, Intents};
 use pinyon_engine::{CommandError, Effect};
@@ -138,7 +139,7 @@ impl Core {
 }
 
 /// One shard's share: a slice of work.
-fn share(asked: &Asked, db: DbIndex, args: &Kept, first: bool) -> Part {
+fn share(asked: &Asked, command: CommandId, db: DbIndex, args: &Kept, first: bool) -> Part {
     let args = args.clone();
     match asked.clone() {
         Asked::Size => slice(move |core| Some(core.exec.shard.db_len(db))),
@@ -146,14 +147,14 @@ fn share(asked: &Asked, db: DbIndex, args: &Kept, first: bool) -> Part {
         Asked::Flush(which) => slice(move |core| {
             let keys = core.empty(which);
             let effect = Effect::AsSent { changes: keys.min(u64::from(u32::MAX)) as u32 };
-            core.exec.changed(&Change { db, args: args.args(), effect, counts: true });
+            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: None });
             Some(())
         }),
         Asked::Swap(a, b) => slice(move |core| {
             core.exec.shard.swap_db(a, b);
             // One change, whatever the number of shards.
             let effect = Effect::AsSent { changes: 1 };
-            core.exec.changed(&Change { db, args: args.args(), effect, counts: first });
+            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: first, key: None });
             Some(())
         }),
         Asked::Keys(pattern) => {
@@ -176,7 +177,9 @@ impl Procedure for Whole {
     fn next(&mut self, core: &mut Core, _: &mut Io, outcomes: Outcomes) -> Go {
         let db = self.caller.head.db;
         if !std::mem::replace(&mut self.begun, true) {
-            let part = |(number, &shard): (usize, &u16)| (shard, share(&self.asked, db, &self.args, number == 0));
+            let part = |(number, &shard): (usize, &u16)| {
+                (shard, share(&self.asked, self.caller.head.command, db, &self.args, number == 0))
+            };
             return Go::Run { parts: self.shards.iter().enumerate().map(part).collect(), last: true };
         }
         Go::Reply(self.caller.reply(|out| self.answer(core, outcomes, out)))

@@ -9,6 +9,7 @@ mod clients;
 mod cluster;
 mod configuration;
 mod debugging;
+mod durability;
 mod expiry;
 mod information;
 mod keyspace;

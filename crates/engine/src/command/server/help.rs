@@ -245,6 +245,8 @@ pub const DEBUG: &[&str] = &[
     "    Tell whether a value is packed.",
     "LOG <message>",
     "    Write <message> to the log of the server.",
+    "LOG-FAULT <EIO|ENOSPC|NONE>",
+    "    Have writes of the data's logs fail, or no longer.",
     "OBJECT <key> [fast]",
     "    Describe how <key> and its value are kept.",
     "POPULATE <count> [<prefix>] [<size>]",

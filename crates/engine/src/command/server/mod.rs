@@ -27,4 +27,5 @@ pub const COMMANDS: &[Command] = &[
     process::LOLWUT,
     process::SHUTDOWN,
     process::TIME,
+    process::WAITAOF,
 ];

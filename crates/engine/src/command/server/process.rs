@@ -47,6 +47,25 @@ pub(super) const LOLWUT: Command = Command {
     ..Command::EMPTY
 };
 
+pub(super) const WAITAOF: Command = Command {
+    name: "waitaof",
+    arity: 4,
+    flags: Flags::BLOCKING,
+    categories: Categories::CONNECTION,
+    group: Group::Generic,
+    since: "7.2.0",
+    complexity: "O(1)",
+    summary: "Waits until the client's earlier writes are on the disk, here and on replicas.",
+    tips: &["request_policy:all_shards", "response_policy:agg_min"],
+    args: &[
+        Arg::new("numlocal", ArgKind::Integer),
+        Arg::new("numreplicas", ArgKind::Integer),
+        Arg::new("timeout", ArgKind::Integer),
+    ],
+    handler: Handler::Server(ServerCommand::Waitaof),
+    ..Command::EMPTY
+};
+
 pub(super) const SHUTDOWN: Command = Command {
     name: "shutdown",
     arity: -1,

@@ -51,6 +51,7 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
             core.reply(io, call.conn, |out| out.ok());
         }
+        (b"log-fault", 3) => return log_fault(core, io, call),
         (b"htstats-key", 3..=4) => object::htstats_key(core, io, call),
         (b"listpack", 3) => object::listpack(core, io, call),
         (b"object", 3..=4) => object::object(core, io, call),
@@ -72,6 +73,27 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             ));
         }
     }
+    Ok(())
+}
+
+/// Has all writes of the logs fail from now on: EIO, ENOSPC, or NONE again.
+fn log_fault(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    let fault = match call.args.get(2).to_ascii_lowercase().as_slice() {
+        b"eio" => Some(5),
+        b"enospc" => Some(28),
+        b"none" => None,
+        _ => return Err(CommandError::Syntax),
+    };
+    let ticket = core.promise(call.conn);
+    core.gather_all(
+        io,
+        move |core, _| {
+            if let Some(log) = &mut core.exec.log {
+                log.fault = fault;
+            }
+        },
+        move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
+    );
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use pinyon_runtime::{IoStats, memory};
 
 use super::process::total_system_memory;
 use crate::core::{Core, Io};
+use crate::log::LogPart;
 use crate::stats::{CommandStats, CoreStats};
 
 /// What is collected only when somebody wants to see it.
@@ -39,6 +40,7 @@ pub struct Part {
     pub lazyfree_pending: u64,
     pub lazyfreed: u64,
     pub executions: Option<Histogram<u64>>,
+    pub(crate) log: Option<LogPart>,
 }
 
 /// One database on one core.
@@ -246,6 +248,7 @@ impl Core {
             lazyfree_pending: shard.lazy_freed().0 as u64,
             lazyfreed: shard.lazy_freed().1,
             slack_bytes: shard.slack_bytes() as u64,
+            log: self.log_part(),
             executions: if wanted.executions { self.all_executions() } else { None },
         }
     }

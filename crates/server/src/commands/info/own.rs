@@ -47,6 +47,21 @@ pub(super) fn pinyon(text: &mut Text, core: &Core, facts: &Facts) {
                 io.moves
             ),
         );
+        if let Some(log) = &part.log {
+            let line = format_args!(
+                "lsn={},durable={},stable={},lag={},epoch={},durable_epoch={},backlog={},written={},state={}",
+                log.lsn,
+                log.durable,
+                log.stable,
+                log.lsn - log.durable,
+                log.epoch,
+                log.durable_epoch,
+                log.backlog,
+                log.written,
+                log.state
+            );
+            text.line(format_args!("pinyon_log{number}"), line);
+        }
     }
 }
 

@@ -113,7 +113,9 @@ pub(super) fn memory(text: &mut Text, core: &Core, facts: &Facts) {
 
 pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
     text.heading("Persistence");
-    for name in ["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"] {
+    let progress = &core.shared.progress;
+    text.line("loading", u8::from(core.is_loading()));
+    for name in ["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"] {
         text.line(name, 0);
     }
     text.line("current_fork_perc", "0.00");
@@ -128,7 +130,9 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
     for name in ["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
         text.line(name, 0);
     }
-    for name in ["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
+    let logs = || facts.parts.iter().filter_map(|part| part.log.as_ref());
+    text.line("aof_enabled", u8::from(core.config.appendonly));
+    for name in ["aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
         text.line(name, 0);
     }
     text.line("aof_last_rewrite_time_sec", -1);
@@ -136,10 +140,29 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("aof_last_bgrewrite_status", "ok");
     text.line("aof_rewrites", 0);
     text.line("aof_rewrites_consecutive_failures", 0);
-    text.line("aof_last_write_status", "ok");
+    text.line("aof_last_write_status", if core.log_trouble().is_some() { "err" } else { "ok" });
     text.line("aof_last_cow_size", 0);
     text.line("module_fork_in_progress", 0);
     text.line("module_fork_last_cow_size", 0);
+    if core.config.appendonly {
+        text.line("aof_current_size", logs().map(|log| log.written).sum::<u64>());
+        text.line("aof_base_size", 0);
+        text.line("aof_pending_rewrite", 0);
+        text.line("aof_buffer_length", logs().map(|log| log.backlog).sum::<u64>());
+        text.line("aof_pending_bio_fsync", logs().map(|log| log.syncing).sum::<u64>());
+        text.line("aof_delayed_fsync", 0);
+    }
+    if let Some(since_ms) = progress.since_ms().filter(|_| core.is_loading()) {
+        let (total, share) = (progress.bytes(), progress.share());
+        let seconds = (pinyon_runtime::clock::unix_ms() - since_ms).max(0) as f64 / 1000.0;
+        let left = if share > 0.0 { (seconds / share - seconds) as i64 } else { 1 };
+        text.line("loading_start_time", since_ms / 1000);
+        text.line("loading_total_bytes", total);
+        text.line("loading_rss_used_mem", 0);
+        text.line("loading_loaded_bytes", (total as f64 * share) as u64);
+        text.line("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
+        text.line("loading_eta_seconds", left);
+    }
 }
 
 pub(super) fn stats(text: &mut Text, _: &Core, facts: &Facts) {

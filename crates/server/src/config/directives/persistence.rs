@@ -1,16 +1,17 @@
-//! redis.conf's directives about files. Data lives in memory only in this version, so none of them has an effect.
+//! Directives about what is kept on disk: the log, and redis.conf's about snapshots.
 
 use super::{INT, LONG, Section};
 use crate::config::directive::Directive;
 use crate::config::directive::Home::Kept;
 use crate::config::directive::Lacking::{Persistence, Testing};
+use crate::config::field::{FSYNCS, field};
 use crate::config::lists::{SAVE, check_appenddirname, check_appendfilename, check_dbfilename};
 use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Persistence",
-    intro: "This version keeps data in memory only: these directives of redis.conf are read, kept and reported, \
-            without effect.",
+    intro: "Every shard writes a log, and a start reads the logs back. Those directives of redis.conf about snapshots \
+            that say so are read, kept and reported, without effect.",
     rows: ROWS,
 };
 
@@ -61,7 +62,13 @@ const ROWS: &[Directive] = &[
         Kept(Persistence),
         "How closely loaded values are checked.",
     ),
-    Directive::new("appendonly", Kind::Bool, "no", Kept(Persistence), "Whether writes are logged to disk."),
+    Directive::new(
+        "appendonly",
+        Kind::Bool,
+        "yes",
+        field!(appendonly),
+        "Whether writes are logged to disk, so that a restart finds them again.",
+    ),
     Directive::new(
         "appendfilename",
         Kind::Checked(check_appendfilename),
@@ -74,16 +81,38 @@ const ROWS: &[Directive] = &[
         "appenddirname",
         Kind::Checked(check_appenddirname),
         "appendonlydir",
-        Kept(Persistence),
-        "The folder of the log's files.",
+        field!(appenddirname),
+        "The folder of the data's files, below dir. Each server needs one of its own.",
     )
     .at_start(),
     Directive::new(
+        "log-segment-size",
+        Kind::Memory(1 << 20, 1 << 30),
+        "32mb",
+        field!(log_segment_size),
+        "The size of one file of a log. Files are filled with zeros before use, and each shard keeps one ready besides \
+         the one that it writes.",
+    )
+    .own()
+    .at_start(),
+    Directive::new(
+        "log-repair",
+        Kind::Bool,
+        "no",
+        field!(log_repair),
+        "Whether a start goes on in spite of a log that is damaged, without what is lost. Otherwise it says what is \
+         wrong and ends. The end of a log that a crash left unfinished is no damage.",
+    )
+    .own()
+    .at_start(),
+    Directive::new(
         "appendfsync",
-        Kind::Choice(&["everysec", "always", "no"]),
+        Kind::Choice(FSYNCS),
         "everysec",
-        Kept(Persistence),
-        "When the log is forced to disk.",
+        field!(appendfsync),
+        "When the log is forced to disk: always, before a write is answered; everysec, so that a power cut costs a second \
+         at most; no, when the kernel pleases. A server that is killed loses some milliseconds with everysec and no. \
+         Nobody is shown what is not yet on the disk with always.",
     ),
     Directive::new(
         "no-appendfsync-on-rewrite",

@@ -121,7 +121,7 @@ fn redis_conf_of_7_0_is_read_with_one_warning() {
     let loaded = load_text(&text).unwrap_or_else(|problems| panic!("{}", fatal_text(&problems)));
     let warning = loaded.warning().unwrap();
     assert!(warning.starts_with("These directives have no effect:\n"), "{warning}");
-    for name in ["daemonize", "appendonly", "replica-read-only", "oom-score-adj"] {
+    for name in ["daemonize", "appendfilename", "replica-read-only", "oom-score-adj"] {
         assert!(warning.contains(name), "{warning}");
     }
     for name in ["maxclients", "port", "bind", "timeout", "hz"] {

@@ -55,6 +55,8 @@ impl Flags {
     pub const COMPLAINED: Flags = Flags(1 << 15);
     /// Moves to another core as soon as it can.
     pub const LEAVING: Flags = Flags(1 << 16);
+    /// Its output waits for more: see `hold`.
+    pub const HELD: Flags = Flags(1 << 17);
 
     #[inline]
     pub fn has(self, flag: Flags) -> bool {
@@ -91,6 +93,8 @@ pub(crate) struct Conn {
     pub flags: Flags,
     /// Operations that the kernel has and will complete.
     pub ops: u32,
+    /// Until when the output is held, in µs; the low bits of the monotonic time.
+    pub held_until: u32,
 }
 
 // Part of the 300 bytes that an idle connection may cost.
@@ -114,6 +118,7 @@ impl Conn {
             fd: -1,
             flags: Flags::default(),
             ops: 0,
+            held_until: 0,
         }
     }
 

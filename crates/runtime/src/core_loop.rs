@@ -118,6 +118,7 @@ impl<A: App> CoreLoop<A> {
         if let Some(storage) = &mut io.storage {
             storage.flush();
         }
+        let held_until = io.release_due(if next == Next::Stop { u64::MAX } else { io.now_us });
         let more = io.queue_sends();
         let unfinished =
             more || !io.doomed.is_empty() || !io.resumed.is_empty() || !io.adopted.is_empty() || io.post.own_len() > 0;
@@ -128,10 +129,7 @@ impl<A: App> CoreLoop<A> {
             Next::Again => Rest::None,
             Next::Sleep { .. } if unfinished => Rest::None,
             Next::Sleep { until, expecting } => {
-                let until = match (until, io.acceptor.retry_at()) {
-                    (Some(a), Some(b)) => Some(a.min(b)),
-                    (a, b) => a.or(b),
-                };
+                let until = [until, io.acceptor.retry_at(), held_until].into_iter().flatten().min();
                 Rest::Sleep { until, expecting }
             }
         }

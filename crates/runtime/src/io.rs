@@ -88,6 +88,8 @@ pub struct Io<M> {
     pub(crate) leaving: Vec<(ConnId, CoreId)>,
     /// Connections to be opened.
     pub(crate) adopted: VecDeque<Docked>,
+    /// Connections whose output is held, and until when (monotonic µs), the earliest first; perhaps released since.
+    pub(crate) held: VecDeque<(u32, u64)>,
     pub(crate) now_ms: i64,
     pub(crate) now_us: u64,
     pub(crate) core: CoreId,

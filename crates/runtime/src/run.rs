@@ -205,6 +205,7 @@ fn set_up<M: Send + 'static>(
         resumed: Vec::new(),
         leaving: Vec::new(),
         adopted: VecDeque::new(),
+        held: VecDeque::new(),
         now_ms: clock::unix_ms(),
         now_us: clock::monotonic_us(),
         core,

@@ -7,6 +7,9 @@
 //! in the queue when `enter` returns. `settle` then counts every send of the turn as done that did
 //! not complain. A send that found no room is followed by one that waits for room (`SENDING`).
 //!
+//! What a program has written while the rest is still to come from other cores may be *held* a moment,
+//! so that it leaves with the rest: a send costs as much as some twenty commands.
+//!
 //! Order: a connection has at most one send in the kernel; what the program writes meanwhile
 //! gathers in `out` and becomes the next flight.
 
@@ -18,6 +21,7 @@ use io_uring::squeue::{Entry, Flags as SqFlags};
 use io_uring::types::{Fd, Fixed};
 use pinyon_resp::Output;
 
+use crate::app::ConnId;
 use crate::buffers::OutputPool;
 use crate::conn::{Conn, Flags, Message};
 use crate::io::Io;
@@ -33,6 +37,11 @@ const PIECES_MAX: usize = 256;
 
 const FLAGS_NOW: i32 = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL;
 const FLAGS_WAIT: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+
+/// The longest that output waits for more.
+const HOLD_US: u64 = 500;
+/// Output that has grown to this is not held.
+const HOLD_BYTES_MAX: usize = 16 * 1024;
 
 /// The sends that were submitted this turn and are over when `enter` returns.
 #[derive(Default)]
@@ -52,10 +61,17 @@ impl<M: Send + 'static> Io<M> {
     /// its output to go away.
     pub(crate) fn queue_sends(&mut self) -> bool {
         let mut more = false;
-        let dirty = mem::take(&mut self.dirty);
-        for &index in &dirty {
+        let mut dirty = mem::take(&mut self.dirty);
+        let mut kept = 0;
+        for place in 0..dirty.len() {
+            let index = dirty[place];
             let slot = self.conns.at(index);
             if !slot.flags.has(Flags::DIRTY) {
+                continue;
+            }
+            if slot.is_holding() {
+                dirty[kept] = index;
+                kept += 1;
                 continue;
             }
             slot.flags.clear(Flags::DIRTY);
@@ -94,9 +110,45 @@ impl<M: Send + 'static> Io<M> {
             unsafe { self.ring.push(&entry) };
         }
         // Keep the list's memory; nothing was added meanwhile.
+        dirty.truncate(kept);
         self.dirty = dirty;
-        self.dirty.clear();
         more
+    }
+
+    /// Keeps what is written to the connection until [`Io::release`], but not for long: replies to the same pipeline
+    /// are still to come from other cores, and should leave together with those that are there.
+    #[inline]
+    pub fn hold(&mut self, conn: ConnId) {
+        let until = self.now_us + HOLD_US;
+        let Some(slot) = self.conns.live(conn) else { return };
+        if !slot.flags.has(Flags::HELD) {
+            slot.flags.set(Flags::HELD);
+            slot.held_until = until as u32;
+            self.held.push_back((conn.index, until));
+        }
+    }
+
+    /// Lets the connection's output leave with this turn's end.
+    #[inline]
+    pub fn release(&mut self, conn: ConnId) {
+        if let Some(slot) = self.conns.live(conn) {
+            slot.flags.clear(Flags::HELD);
+        }
+    }
+
+    /// Releases connections that were held long enough, all with `now` at the end of time. Gives when the next one is due.
+    pub(crate) fn release_due(&mut self, now: u64) -> Option<u64> {
+        while let Some(&(index, until)) = self.held.front() {
+            let slot = self.conns.at(index);
+            if slot.flags.has(Flags::HELD) && slot.held_until == until as u32 {
+                if until > now {
+                    return Some(until);
+                }
+                slot.flags.clear(Flags::HELD);
+            }
+            self.held.pop_front();
+        }
+        None
     }
 
     /// A send of this turn did not finish at once.
@@ -173,6 +225,15 @@ pub(crate) fn give_back(pool: &mut OutputPool, output: &mut Output) {
 }
 
 impl Conn {
+    /// Whether its output is to wait.
+    #[inline]
+    fn is_holding(&self) -> bool {
+        self.flags.has(Flags::HELD)
+            && self.flags.has(Flags::LIVE)
+            && !self.flags.has(Flags::FINISHING.or(Flags::PAUSED))
+            && self.out.len() < HOLD_BYTES_MAX
+    }
+
     /// The submission that sends up to `limit` bytes of what is left of the flight, and how many
     /// bytes that is.
     fn send_entry(&mut self, index: u32, limit: usize, wait: bool) -> (Entry, usize) {

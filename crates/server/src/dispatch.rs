@@ -64,6 +64,9 @@ impl Core {
         self.running = None;
         self.parsed = parsed;
         self.spans = spans;
+        if self.sessions.get(conn).is_some_and(|session| session.slots.is_some()) {
+            io.hold(conn);
+        }
         self.check_output(io, conn);
         result
     }

@@ -256,6 +256,7 @@ impl Core {
         let drained = session.flags.contains(SessionFlags::DRAINING);
         session.flags.remove(SessionFlags::DRAINING);
         self.keep_slots(slots);
+        io.release(conn);
         if drained {
             self.mark_ready(conn);
         }

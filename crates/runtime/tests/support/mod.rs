@@ -31,12 +31,14 @@ pub enum Mode {
     Blast,
     /// Answers the peer's end with all bytes it got, reversed.
     AtEof,
+    /// As `Echo`, with the output held; what ends in `.` gets a `!` in a later turn, which releases it.
+    Held,
     /// Any byte stops the runtime.
     Control,
 }
 
-pub const MODES: [Mode; 7] =
-    [Mode::Echo, Mode::Gentle, Mode::Blob, Mode::Stutter, Mode::Blast, Mode::AtEof, Mode::Control];
+pub const MODES: [Mode; 8] =
+    [Mode::Echo, Mode::Gentle, Mode::Blob, Mode::Stutter, Mode::Blast, Mode::AtEof, Mode::Held, Mode::Control];
 
 /// What the cores have counted; complete after `Running::stop`.
 #[derive(Default)]
@@ -50,6 +52,7 @@ pub struct Seen {
 }
 
 pub enum Note {
+    Rest(ConnId),
     Stop,
 }
 
@@ -130,6 +133,13 @@ impl App for Program {
                 }
             }
             Mode::AtEof => state.kept.extend_from_slice(data),
+            Mode::Held => {
+                io.output(conn).unwrap().bytes_mut().extend_from_slice(data);
+                io.hold(conn);
+                if data.ends_with(b".") {
+                    io.mail(io.core(), Note::Rest(conn));
+                }
+            }
             Mode::Control => {
                 for core in 0..io.cores() {
                     io.mail(CoreId(core as u16), Note::Stop);
@@ -153,8 +163,16 @@ impl App for Program {
         self.seen.closes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn on_mail(&mut self, _io: &mut Io<Note>, _from: CoreId, _mail: Note) {
-        self.stop = true;
+    fn on_mail(&mut self, io: &mut Io<Note>, _from: CoreId, mail: Note) {
+        match mail {
+            Note::Rest(conn) => {
+                if let Some(output) = io.output(conn) {
+                    output.bytes_mut().push(b'!');
+                    io.release(conn);
+                }
+            }
+            Note::Stop => self.stop = true,
+        }
     }
 
     fn on_turn(&mut self, io: &mut Io<Note>) -> Next {
@@ -254,6 +272,7 @@ impl Running {
             wakes_sent: sum.wakes_sent + one.wakes_sent,
             recv_bytes: sum.recv_bytes + one.recv_bytes,
             recv_starved: sum.recv_starved + one.recv_starved,
+            sends: sum.sends + one.sends,
             sent_bytes: sum.sent_bytes + one.sent_bytes,
             send_waits: sum.send_waits + one.send_waits,
             accepts: sum.accepts + one.accepts,

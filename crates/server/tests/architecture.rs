@@ -57,7 +57,13 @@ const CRATES: &[Crate] = &[
         outer: &["ahash", "bitflags", "clap", "hdrhistogram", "thiserror", "tracing", "tracing-subscriber"],
         dev: &["pinyon-testkit", "proptest"],
     },
-    Crate { folder: "tool", inner: &["base", "durability", "engine"], outer: &["clap", "thiserror"], dev: &[] },
+    Crate { folder: "exchange", inner: &["base", "values", "durability", "engine"], outer: &["thiserror"], dev: &[] },
+    Crate {
+        folder: "tool",
+        inner: &["base", "durability", "engine", "exchange"],
+        outer: &["clap", "thiserror"],
+        dev: &["pinyon-testkit"],
+    },
     Crate { folder: "sim", inner: &["base", "durability"], outer: &[], dev: &[] },
     Crate { folder: "testkit", inner: &["base", "values", "engine"], outer: &[], dev: &[] },
     Crate {

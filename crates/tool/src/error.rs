@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pinyon_durability::{DiskError, RecoveryError};
+use pinyon_exchange::ExchangeError;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -32,6 +33,8 @@ pub enum ToolError {
     Disk(#[from] DiskError),
     #[error("{}: {}", .0.display(), .1)]
     File(PathBuf, io::Error),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
     #[error("cannot print: {0}")]
     Print(io::Error),
 }

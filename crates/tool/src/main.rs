@@ -11,6 +11,7 @@ mod cut;
 mod error;
 mod print;
 mod progress;
+mod rdb;
 mod restore;
 mod server;
 mod store;
@@ -72,6 +73,21 @@ enum Command {
         #[arg(long, default_value = store::FOLDER)]
         appenddirname: String,
     },
+    /// Make a store out of a dump.rdb of Redis or Valkey
+    RdbImport {
+        file: PathBuf,
+        /// The dir of the server to be; the store's folder in it must not be there yet
+        dir: PathBuf,
+        /// The store's folder below DIR, as the server's directive has it
+        #[arg(long, default_value = store::FOLDER)]
+        appenddirname: String,
+    },
+    /// Write what a store holds as a dump.rdb that redis-server 7.0 loads
+    RdbExport {
+        /// The server's dir, or the store's own folder in it; no server may have it open
+        dir: PathBuf,
+        file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -94,6 +110,8 @@ fn run(command: Command) -> Result<bool, ToolError> {
             let password = password.or_else(|| std::env::var("PINYON_PASSWORD").ok());
             backup::backup(&source, &target, password.as_deref()).map(|()| true)
         }
+        Command::RdbImport { file, dir, appenddirname } => rdb::import(&file, &dir.join(appenddirname)).map(|()| true),
+        Command::RdbExport { dir, file } => rdb::export(&dir, &file).map(|()| true),
         Command::Restore { target, dir, until, appenddirname } => {
             restore::restore(&target, &dir.join(appenddirname), until).map(|()| true)
         }

@@ -31,7 +31,7 @@ use crate::record::write;
 
 /// The version of the RDB format whose encodings are used.
 pub(super) const FORMAT: u16 = VERSION_7_4;
-const SETTINGS: Settings = Settings { version: FORMAT, compress: false };
+pub(super) const SETTINGS: Settings = Settings { version: FORMAT, compress: false };
 /// Strings from this length on are handed out by reference.
 const BY_REFERENCE_LEN_MIN: usize = 16 << 10;
 /// What looking at an entry costs, in bytes of copying.

@@ -10,6 +10,7 @@ mod cluster;
 mod configuration;
 mod debugging;
 mod durability;
+mod exchange;
 mod expiry;
 mod information;
 mod keyspace;

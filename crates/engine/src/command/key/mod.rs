@@ -1,6 +1,7 @@
 //! Commands on keys of any type: existence, deadlines, renaming, copying, walking.
 
 mod deadline;
+mod dump;
 mod existence;
 mod object;
 pub mod transfer;
@@ -21,6 +22,8 @@ pub const COMMANDS: &[Command] = &[
     deadline::PERSIST,
     deadline::PEXPIRE,
     deadline::PEXPIREAT,
+    dump::DUMP,
+    dump::RESTORE,
     existence::DEL,
     existence::EXISTS,
     existence::TOUCH,

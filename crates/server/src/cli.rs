@@ -426,7 +426,7 @@ mod tests {
         let (text, status) =
             check(&Options { directives: vec![("appendfilename".into(), vec!["log".into()])], ..Options::default() });
         assert_eq!(status, 0);
-        assert!(text.contains("takes no snapshots: appendfilename\n"), "{text}");
+        assert!(text.contains("logs and snapshots have no use for it: appendfilename\n"), "{text}");
     }
 
     #[test]

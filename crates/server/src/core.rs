@@ -24,6 +24,7 @@ use crate::latency::LatencyEvents;
 use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Troubles};
 use crate::migration::LoadWatch;
 use crate::room::evictions_per_write;
+use crate::save::{Saves, Saving};
 use crate::session::{Session, SessionFlags};
 use crate::settings::{Gates, Settings};
 use crate::shared::Shared;
@@ -121,6 +122,12 @@ pub struct Core {
     pub(crate) held: Vec<ConnId>,
     /// Cuts over all logs; the first core's.
     pub(crate) epochs: Epochs,
+    /// Snapshots; the first core's.
+    pub(crate) saves: Saves,
+    /// This core's part of the one under way.
+    pub(crate) saving: Option<Saving>,
+    /// The last one has failed.
+    pub(crate) save_has_failed: bool,
     pub(crate) aof_waits: AofWaits,
     pub(crate) loading: Loading,
     /// Which logs cannot be written.
@@ -184,6 +191,9 @@ impl Core {
             jobs: Jobs::default(),
             held: Vec::new(),
             epochs: Epochs::default(),
+            saves: Saves::default(),
+            saving: None,
+            save_has_failed: false,
             aof_waits: AofWaits::default(),
             loading: Loading::default(),
             troubles: Troubles::default(),
@@ -224,6 +234,7 @@ impl Core {
         self.slowlog.set_capacity(self.settings.slowlog_max_len);
         self.gates.set(Gates::STRICT, config.pipeline_order == PipelineOrder::Strict);
         self.config = config;
+        self.update_refusal();
         if had_password && self.settings.password.is_none() {
             self.sessions.iter_mut().for_each(|session| session.flags.insert(SessionFlags::AUTHENTICATED));
         }

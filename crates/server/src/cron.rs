@@ -107,6 +107,7 @@ impl Core {
         }
         more |= self.exec.shard.background_slice(BACKGROUND_BUDGET);
         more |= self.job_slice(io);
+        more |= self.save_slice(io);
         if self.exec.maxmemory != 0 {
             more |= self.keep_limit(io);
         }
@@ -142,6 +143,7 @@ impl Core {
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
         let waits = self.blocking.next_deadline().map(from_ms);
-        [expiry, pause, tend, sample, waits, self.log_wake_at_us()].into_iter().flatten().min()
+        let own = [expiry, pause, tend, sample, waits];
+        own.into_iter().chain([self.log_wake_at_us(), self.save_wake_at_us(io)]).flatten().min()
     }
 }

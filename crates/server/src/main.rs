@@ -23,6 +23,7 @@ mod nodes;
 mod rebind;
 mod remote;
 mod room;
+mod save;
 mod secrets;
 mod serve;
 mod session;

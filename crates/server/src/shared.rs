@@ -13,6 +13,7 @@ use crate::log::Claim;
 use crate::log::progress::Progress;
 use crate::migration::Busyness;
 use crate::room::Room;
+use crate::save::SaveStatus;
 
 /// Shared by all cores.
 pub struct Shared {
@@ -40,6 +41,8 @@ pub struct Shared {
     pub(crate) claim: Option<Claim>,
     /// How far loading is.
     pub progress: Progress,
+    /// What is told of snapshots.
+    pub(crate) saves: SaveStatus,
     /// Why the server ends, if that is a failure.
     failure: OnceLock<String>,
     /// Memory in use when the cores had started.
@@ -88,6 +91,7 @@ impl Shared {
             busyness: Busyness::new(shards),
             claim,
             progress: Progress::default(),
+            saves: SaveStatus::new(clock::unix_ms()),
             failure: OnceLock::new(),
             startup_bytes: AtomicU64::new(0),
             replication_ids: AtomicU64::new(0),

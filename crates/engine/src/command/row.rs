@@ -404,6 +404,8 @@ pub enum ServerCommand {
 
     ObjectHelp,
     // server
+    Bgrewriteaof,
+    Bgsave,
     Command,
     CommandCount,
     CommandDocs,
@@ -422,6 +424,7 @@ pub enum ServerCommand {
     Flushall,
     Flushdb,
     Info,
+    Lastsave,
     LatencyDoctor,
     LatencyGraph,
     LatencyHelp,
@@ -436,6 +439,7 @@ pub enum ServerCommand {
     MemoryPurge,
     MemoryStats,
     Monitor,
+    Save,
     Shutdown,
     Waitaof,
     SlowlogGet,

@@ -39,7 +39,8 @@ impl Slots {
         self.first <= other.first && other.last <= self.last
     }
 
-    fn meet(self, other: Slots) -> bool {
+    /// Whether there is a slot in both.
+    pub fn meet(self, other: Slots) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 }

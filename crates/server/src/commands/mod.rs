@@ -11,6 +11,7 @@ mod latency;
 mod lolwut;
 mod memory;
 mod monitor;
+mod persistence;
 mod process;
 mod session;
 mod slowlog;
@@ -77,6 +78,10 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::ClusterSlots => cluster::slots(core, io, call),
         S::Readonly => cluster::readonly(core, io, call),
         S::Readwrite => cluster::readwrite(core, io, call),
+        S::Bgrewriteaof => persistence::bgrewriteaof(core, io, call),
+        S::Bgsave => persistence::bgsave(core, io, call),
+        S::Lastsave => persistence::lastsave(core, io, call),
+        S::Save => persistence::save(core, io, call),
         S::Command => command::command(core, io, call),
         S::CommandCount => command::count(core, io, call),
         S::CommandDocs => command::docs(core, io, call),

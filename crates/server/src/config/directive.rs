@@ -95,7 +95,7 @@ impl Lacking {
     /// A sentence without its full stop.
     pub fn why(self) -> &'static str {
         match self {
-            Lacking::Persistence => "this version takes no snapshots",
+            Lacking::Persistence => "its logs and snapshots have no use for it",
             Lacking::Replication => "this version does not replicate",
             Lacking::Cluster => "this version is not a cluster node",
             Lacking::Tls => "this version has no TLS",

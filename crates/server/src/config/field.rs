@@ -6,6 +6,7 @@ use pinyon_engine::keyspace::EvictionPolicy;
 
 use super::lists::{BindAddress, OutputLimits, print_percentile};
 use super::value::Value;
+use crate::save::SavePoint;
 
 /// A type that a field of the configuration may have.
 ///
@@ -109,6 +110,21 @@ impl FieldValue for Vec<BindAddress> {
             Value::Words(words) => words.iter().map(|word| BindAddress::from_word(word)).collect(),
             other => misfit(&other, "addresses"),
         }
+    }
+}
+
+impl FieldValue for Vec<SavePoint> {
+    fn to_value(&self) -> Value {
+        Value::Words(self.iter().flat_map(|point| [point.seconds.to_string(), point.changes.to_string()]).collect())
+    }
+
+    fn from_value(value: Value) -> Vec<SavePoint> {
+        let Value::Words(words) = value else { misfit(&value, "pairs of seconds and changes") };
+        let (pairs, _) = words.as_chunks::<2>();
+        let point = |[seconds, changes]: &[String; 2]| {
+            Some(SavePoint { seconds: seconds.parse().ok()?, changes: changes.parse().ok()? })
+        };
+        pairs.iter().filter_map(point).collect()
     }
 }
 

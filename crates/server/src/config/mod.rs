@@ -36,6 +36,8 @@ pub use load::{Loaded, Options, load};
 pub use rewrite::config_rewrite;
 use value::Value;
 
+use crate::save::SavePoint;
+
 /// Declares [`Config`] and how one starts before the rows' defaults are put in.
 macro_rules! config {
     ($($(#[$doc:meta])* $field:ident: $type:ty = $blank:expr,)*) => {
@@ -100,6 +102,9 @@ config! {
     /// Bytes of one file of a log.
     log_segment_size: u64 = 0,
     log_repair: bool = false,
+    save: Vec<SavePoint> = Vec::new(),
+    rdbcompression: bool = false,
+    stop_writes_on_bgsave_error: bool = false,
 
     requirepass: String = String::new(),
     enable_protected_configs: Allow = Allow::No,

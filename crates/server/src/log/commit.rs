@@ -226,14 +226,26 @@ impl Core {
     fn note_trouble(&mut self, io: &mut Io, core: u16, trouble: Option<Trouble>) {
         self.troubles.set(core, trouble);
         let worst = self.troubles.worst();
-        self.exec.refusal = worst.map(|trouble| format!("MISCONF Errors writing to the AOF file: {}", trouble.words));
-        self.exec.look_at_limits();
         self.exec.failed = worst.is_some_and(|trouble| !trouble.passes);
+        self.update_refusal();
         if self.exec.failed {
             // Reads go on, and nothing becomes durable that could be waited for.
             self.exec.holds = false;
             self.fail_waiting(io);
         }
+    }
+
+    /// Works out whether writes are refused, and with which words.
+    pub(crate) fn update_refusal(&mut self) {
+        const NOT_SAVED: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to \
+            disk. Commands that may modify the data set are disabled, because this instance is configured to report \
+            errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis \
+            logs for details about the RDB error.";
+        let log =
+            self.troubles.worst().map(|trouble| format!("MISCONF Errors writing to the AOF file: {}", trouble.words));
+        let not_saved = self.save_has_failed && self.config.stop_writes_on_bgsave_error && !self.config.save.is_empty();
+        self.exec.refusal = log.or_else(|| not_saved.then(|| NOT_SAVED.to_owned()));
+        self.exec.look_at_limits();
     }
 
     /// When the log has to be looked at again, in monotonic µs.

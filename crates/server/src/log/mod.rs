@@ -11,13 +11,14 @@
 //! * `until`: what replies wait for under `appendfsync always`.
 //! * `epochs`, `waits`: the cuts over all shards, and who asks for one.
 //! * `report`: what INFO tells of it.
-//! * `start`, `replay`: opening the store and loading it.
+//! * `start`, `load`, `replay`: opening the store and loading it.
 //!
 //! What it is not: the bytes, the order of operations and the cut of recovery are the crate `durability`'s; how a change is
 //! written and applied is the engine's. With `appendonly no` a core has none of this.
 
 mod commit;
 mod epochs;
+mod load;
 pub(crate) mod progress;
 mod replay;
 mod report;

@@ -60,10 +60,10 @@ impl Core {
             shards.count() as u64 * (log.end.0 + 1).saturating_sub(log.start.lsn.0)
         };
         self.shared.progress.expect(logs.map(|(run, log)| walks(run, log)).sum());
-        self.load_run(io, plan, 0);
+        self.load_snapshot(io, plan);
     }
 
-    fn load_run(&mut self, io: &mut Io, plan: Arc<Plan>, run: usize) {
+    pub(super) fn load_run(&mut self, io: &mut Io, plan: Arc<Plan>, run: usize) {
         if run == plan.runs.len() {
             return self.begin_run(io, plan);
         }

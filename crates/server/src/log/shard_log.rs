@@ -60,7 +60,7 @@ pub(crate) struct ShardLog {
     /// Changes are kept back: they belong together.
     grouped: bool,
     /// The first core knows that something was logged since the last cut.
-    pub(super) told_write: bool,
+    pub(crate) told_write: bool,
     /// When what failed for lack of room is tried again, in monotonic µs; 0 = nothing did.
     pub(super) retry_at_us: u64,
     /// What the other cores were told last.

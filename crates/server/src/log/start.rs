@@ -166,6 +166,7 @@ impl Core {
     /// Every core gets its log; when all have theirs, commands may run.
     fn seat_logs(&mut self, io: &mut Io, begun: Begun, base: pinyon_durability::Epoch, bytes: u64) {
         let Begun { manifest, seats } = begun;
+        self.saves.manifest = Some(manifest.clone());
         let always = self.settings.fsync == Fsync::Always;
         let shards = self.shards;
         self.epochs.start(always);
@@ -203,7 +204,7 @@ impl Core {
         }
     }
 
-    pub(super) fn disk(&self) -> &'static StdDisk {
+    pub(crate) fn disk(&self) -> &'static StdDisk {
         self.shared.claim.as_ref().map(|claim| claim.disk).expect("only a server with a log opens a store")
     }
 

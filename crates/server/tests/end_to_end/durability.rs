@@ -8,10 +8,10 @@ use pinyon_testkit::{Client, Server};
 use super::{PATIENCE, connect, eventually, info, options, say};
 
 /// A folder that outlives servers and goes with the test.
-struct Store(PathBuf);
+pub(super) struct Store(pub(super) PathBuf);
 
 impl Store {
-    fn new() -> Store {
+    pub(super) fn new() -> Store {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("pinyon-store-{}-{number}", std::process::id()));
@@ -21,7 +21,7 @@ impl Store {
     }
 
     #[track_caller]
-    fn open(&self, shards: u16, words: &[&str]) -> Server {
+    pub(super) fn open(&self, shards: u16, words: &[&str]) -> Server {
         self.try_open(shards, words).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// The files of the logs, in no order.
-    fn segments(&self) -> Vec<PathBuf> {
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
         let folder = std::fs::read_dir(self.0.join("appendonlydir")).expect("the store's folder");
         let names = folder.map(|entry| entry.expect("an entry").path());
         names.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("log-"))).collect()
@@ -44,14 +44,14 @@ impl Drop for Store {
     }
 }
 
-fn terminate(mut server: Server) {
+pub(super) fn terminate(mut server: Server) {
     server.signal("TERM").expect("it runs");
     let status = server.wait_exit(PATIENCE).expect("a child").expect("it ends in time");
     assert!(status.success(), "{status}: {}", server.log());
 }
 
 /// The server is gone without a word, as by a crash of its process.
-fn kill(mut server: Server) {
+pub(super) fn kill(mut server: Server) {
     server.signal("KILL").expect("it runs");
     server.wait_exit(PATIENCE).expect("a child").expect("it ends in time");
 }

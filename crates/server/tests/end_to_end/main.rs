@@ -19,6 +19,7 @@ mod migration;
 mod observers;
 mod pipelines;
 mod process;
+mod snapshots;
 mod transactions;
 
 use std::time::{Duration, Instant};

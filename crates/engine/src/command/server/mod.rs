@@ -6,6 +6,7 @@ mod data;
 pub mod help;
 mod latency;
 mod memory;
+mod persistence;
 mod process;
 
 use super::row::Command;
@@ -22,6 +23,10 @@ pub const COMMANDS: &[Command] = &[
     latency::MONITOR,
     latency::SLOWLOG,
     memory::MEMORY,
+    persistence::BGREWRITEAOF,
+    persistence::BGSAVE,
+    persistence::LASTSAVE,
+    persistence::SAVE,
     process::DEBUG,
     process::INFO,
     process::LOLWUT,

@@ -119,25 +119,32 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
         text.line(name, 0);
     }
     text.line("current_fork_perc", "0.00");
-    text.line("current_save_keys_processed", 0);
-    text.line("current_save_keys_total", 0);
+    let (saves, now_ms) = (&core.shared.saves, pinyon_runtime::clock::unix_ms());
+    let (saved, all) = if saves.since().is_some() { saves.progress() } else { (0, 0) };
+    let seconds_of = |rewrite: bool| match saves.since() {
+        Some((since, is_rewrite)) if is_rewrite == rewrite => (now_ms - since).max(0) / 1000,
+        _ => -1,
+    };
+    let status = if saves.has_failed() { "err" } else { "ok" };
+    text.line("current_save_keys_processed", saved);
+    text.line("current_save_keys_total", all);
     text.line("rdb_changes_since_last_save", facts.sum(|part| part.stats.dirty));
-    text.line("rdb_bgsave_in_progress", 0);
-    text.line("rdb_last_save_time", core.shared.started_ms / 1000);
-    text.line("rdb_last_bgsave_status", "ok");
-    text.line("rdb_last_bgsave_time_sec", -1);
-    text.line("rdb_current_bgsave_time_sec", -1);
-    for name in ["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
+    text.line("rdb_bgsave_in_progress", u8::from(seconds_of(false) >= 0));
+    text.line("rdb_last_save_time", saves.last_ms() / 1000);
+    text.line("rdb_last_bgsave_status", status);
+    text.line("rdb_last_bgsave_time_sec", saves.last_seconds());
+    text.line("rdb_current_bgsave_time_sec", seconds_of(false));
+    text.line("rdb_saves", saves.saves());
+    for name in ["rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
         text.line(name, 0);
     }
     let logs = || facts.parts.iter().filter_map(|part| part.log.as_ref());
     text.line("aof_enabled", u8::from(core.config.appendonly));
-    for name in ["aof_rewrite_in_progress", "aof_rewrite_scheduled"] {
-        text.line(name, 0);
-    }
-    text.line("aof_last_rewrite_time_sec", -1);
-    text.line("aof_current_rewrite_time_sec", -1);
-    text.line("aof_last_bgrewrite_status", "ok");
+    text.line("aof_rewrite_in_progress", u8::from(seconds_of(true) >= 0));
+    text.line("aof_rewrite_scheduled", u8::from(saves.is_rewrite_scheduled()));
+    text.line("aof_last_rewrite_time_sec", saves.last_seconds());
+    text.line("aof_current_rewrite_time_sec", seconds_of(true));
+    text.line("aof_last_bgrewrite_status", status);
     text.line("aof_rewrites", 0);
     text.line("aof_rewrites_consecutive_failures", 0);
     text.line("aof_last_write_status", if core.log_trouble().is_some() { "err" } else { "ok" });
@@ -146,7 +153,7 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("module_fork_last_cow_size", 0);
     if core.config.appendonly {
         text.line("aof_current_size", logs().map(|log| log.written).sum::<u64>());
-        text.line("aof_base_size", 0);
+        text.line("aof_base_size", saves.bytes());
         text.line("aof_pending_rewrite", 0);
         text.line("aof_buffer_length", logs().map(|log| log.backlog).sum::<u64>());
         text.line("aof_pending_bio_fsync", logs().map(|log| log.syncing).sum::<u64>());

@@ -10,7 +10,7 @@ use crate::config::value::Kind;
 
 pub const SECTION: Section = Section {
     title: "Persistence",
-    intro: "Every shard writes a log, and a start reads the logs back. Those directives of redis.conf about snapshots \
+    intro: "Every shard writes a log; a snapshot shortens it, and a start reads both back. Those directives of redis.conf \
             that say so are read, kept and reported, without effect.",
     rows: ROWS,
 };
@@ -20,7 +20,7 @@ const ROWS: &[Directive] = &[
         "save",
         Kind::List(&SAVE),
         "3600 1 300 100 60 10000",
-        Kept(Persistence),
+        field!(save),
         "When a snapshot is taken: after so many seconds when there were so many changes.",
     ),
     Directive::new(
@@ -31,7 +31,7 @@ const ROWS: &[Directive] = &[
         "The snapshot's file.",
     )
     .protected(),
-    Directive::new("rdbcompression", Kind::Bool, "yes", Kept(Persistence), "Whether snapshots are compressed."),
+    Directive::new("rdbcompression", Kind::Bool, "yes", field!(rdbcompression), "Whether snapshots are compressed."),
     Directive::new("rdbchecksum", Kind::Bool, "yes", Kept(Persistence), "Whether snapshots carry checksums.")
         .at_start(),
     Directive::new(
@@ -52,7 +52,7 @@ const ROWS: &[Directive] = &[
         "stop-writes-on-bgsave-error",
         Kind::Bool,
         "yes",
-        Kept(Persistence),
+        field!(stop_writes_on_bgsave_error),
         "Whether writes are refused after a snapshot has failed.",
     ),
     Directive::new(

@@ -15,7 +15,7 @@ use pinyon_values::{Collection, CollectionMut, CollectionRef};
 use super::access::Rng;
 use super::block::Content;
 use super::expiry::ExpiryWheel;
-use super::keyspace::{Keyspace, lookup};
+use super::keyspace::{Keyspace, expired_on_access, lookup};
 use super::shard::{Ledger, Shard};
 use super::table::Found;
 use super::{Key, KeyType, Ttl, ValueRef};
@@ -160,9 +160,13 @@ impl Keyspace<'_> {
     pub fn update_or_create<T: Typed>(&mut self, key: Key<'_>) -> Result<&mut T, CommandError> {
         let (db, no_touch) = (self.db, self.no_touch);
         let Shard { tables, now, ledger, touch, .. } = &mut *self.shard;
-        // What is due goes first.
-        if tables[usize::from(db.0)].find(key).is_some_and(|found| found.is_due(*now) || found.is_fading()) {
-            lookup(tables, db, key, *now, ledger);
+        // What is due goes first: the key even from under a transaction, as when it is overwritten.
+        match tables[usize::from(db.0)].find(key) {
+            Some(found) if found.is_due(*now) && !ledger.journal.is_replaying() => {
+                expired_on_access(found, db, key, ledger);
+            }
+            Some(found) if found.is_fading() => drop(lookup(tables, db, key, *now, ledger)),
+            _ => {}
         }
         let table = &mut tables[usize::from(db.0)];
         let empty = || Content::Collection(Box::<T>::default().boxed());

@@ -462,7 +462,7 @@ fn lookup_fading<'t>(
 }
 
 #[cold]
-fn expired_on_access(found: Found<'_>, db: DbIndex, key: Key<'_>, ledger: &mut Ledger) {
+pub(super) fn expired_on_access(found: Found<'_>, db: DbIndex, key: Key<'_>, ledger: &mut Ledger) {
     ledger.stats.expired += 1;
     ledger.stats.expired_on_access += 1;
     ledger.journal.gone(db, key.bytes);

@@ -79,3 +79,18 @@ fn deadlines_that_change() {
     eventually("four are due", || say(&mut client, "DBSIZE") == "3");
     assert_eq!(say(&mut client, "MGET x1 x2 x3 x4 elsewhere x6 copied"), "[v v w nil nil nil nil]");
 }
+
+/// Fields of hashes on all cores, and with their last one the hash, without anybody looking.
+#[test]
+fn due_fields_go_by_themselves() {
+    let server = start(&[]);
+    let mut client = connect(&server);
+    for number in 0..100 {
+        assert_eq!(say(&mut client, &format!("HSET h:{number} stays v goes v")), "2");
+        assert_eq!(say(&mut client, &format!("HSETEX g:{number} PX 80 FIELDS 2 a 1 b 2")), "1");
+        assert_eq!(say(&mut client, &format!("HPEXPIRE h:{number} 80 FIELDS 1 goes")), "[1]");
+    }
+    eventually("those of which nothing is left are gone", || say(&mut client, "DBSIZE") == "100");
+    eventually("all due fields are gone", || info_number(&mut client, "stats", "expired_fields") == 300);
+    assert_eq!(say(&mut client, "HGETALL h:42"), "[stays v]");
+}

@@ -56,8 +56,7 @@ pub(super) const HGETEX: Command = Command {
     arity: -5,
     flags: Flags::WRITE.union(Flags::FAST),
     categories: Categories::HASH,
-    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))
-        .noting("A write because it can change deadlines")],
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE))],
     group: Group::Hash,
     since: "9.0.0",
     complexity: "O(N) with N the number of fields named.",
@@ -73,7 +72,7 @@ pub(super) const HSETEX: Command = Command {
     arity: -6,
     flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
     categories: Categories::HASH,
-    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE))],
+    keys: &[KeySpec::one(1, KeyFlags::RW.union(KeyFlags::INSERT))],
     group: Group::Hash,
     since: "9.0.0",
     complexity: "O(N) with N the number of fields written.",
@@ -214,9 +213,11 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let limits = cx.ks.limits().hash;
     let found = cx.ks.update::<Hash>(key)?;
-    let has_field = |name: &[u8]| found.as_ref().is_some_and(|hash| hash.contains(name));
-    let is_met = options.key.is_none_or(|wanted| found.is_some() == wanted)
-        && options.fields.is_none_or(|wanted| names().all(|name| has_field(name) == wanted));
+    // The time is looked at between the two conditions.
+    if options.key.is_some_and(|wanted| found.is_some() != wanted) {
+        cx.out.int(0);
+        return Ok(Effect::None);
+    }
     let (ttl, moment) = match options.change {
         Change::To(unit, text) => {
             let moment = unit.moment(text, now, "hsetex")?;
@@ -225,6 +226,8 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         Change::Keep => (FieldTtl::Keep, None),
         Change::None | Change::Persist => (FieldTtl::Clear, None),
     };
+    let has_field = |name: &[u8]| found.as_ref().is_some_and(|hash| hash.contains(name));
+    let is_met = options.fields.is_none_or(|wanted| names().all(|name| has_field(name) == wanted));
     cx.out.int(i64::from(is_met));
     if !is_met {
         return Ok(Effect::None);
@@ -337,6 +340,8 @@ mod tests {
             ("hsetex h nx fields 1 n1 6", ":0"),
             ("hsetex h xx fields 1 n1 7", ":1"),
             ("hsetex nokey xx fields 1 n1 7", ":0"),
+            ("hsetex h nx ex abc fields 1 n1 7", ":0"),
+            ("hsetex h fnx ex abc fields 1 n1 7", "-ERR value is not an integer or out of range"),
             ("hsetex nokey2 nx fields 1 n1 7", ":1"),
             ("hsetex h nx xx fields 1 a 5", SYNTAX),
             ("hsetex h ex 10 px 10 fields 1 a 5", SYNTAX),

@@ -90,7 +90,7 @@ const MEMORY_USAGE: Command = Command {
 };
 
 /// `MEMORY USAGE key [SAMPLES count]`: bytes of the key, its value and its place in the table, null without such a key. The
-/// number of samples counts for collections only.
+/// number of samples is checked and changes nothing: what a collection takes is known without looking at its elements.
 fn memory_usage(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let mut i = 3;
     while i < args.len() {

@@ -189,8 +189,50 @@ impl Core {
 mod tests {
     use pinyon_base::Millis;
     use pinyon_engine::keyspace::{NewValue, Shard, ShardConfig, Ttl};
+    use pinyon_values::Collection;
+    use pinyon_values::hash::{FieldTtl, Hash, HashLimits};
+    use pinyon_values::list::{List, ListLimits};
+    use pinyon_values::set::{Set, SetLimits};
+    use pinyon_values::stream::{BlockLimits, Stream};
+    use pinyon_values::zset::{ZSet, ZSetLimits};
 
     use super::*;
+
+    /// `HSET h a 1 b hello c 12345`, DEBUG DIGEST-VALUE, and so on, asked of redis-server 7.0.15.
+    #[test]
+    fn collections_as_in_redis() {
+        let (mut hash, mut list, mut set, mut zset, mut stream) =
+            (Hash::new(), List::new(), Set::new(), ZSet::new(), Stream::new());
+        for (name, value) in [("a", "1"), ("b", "hello"), ("c", "12345")] {
+            hash.set(name.as_bytes(), value.as_bytes(), FieldTtl::Clear, &HashLimits::default());
+        }
+        for element in ["a", "b", "10"] {
+            list.push_back(element.as_bytes(), &ListLimits::default());
+            set.add(element.as_bytes(), &SetLimits::default());
+        }
+        for (member, score) in [("a", 1.0), ("b", 1.5), ("c", 0.1)] {
+            zset.add(member.as_bytes(), score, &ZSetLimits::default());
+        }
+        stream.add(StreamId { ms: 5, seq: 1 }, &[(b"f", b"v"), (b"g", b"10")], &BlockLimits::default());
+        stream.add(StreamId { ms: 6, seq: 2 }, &[(b"f", b"w")], &BlockLimits::default());
+        let mut shard = Shard::new(ShardConfig::default());
+        shard.begin_turn(Millis(1_000));
+        let mut ks = shard.keyspace(DbIndex(0), false);
+        for (collection, expected) in [
+            (Collection::Hash(hash.into()), "15075e8261a172a34ab2f31b686865198e3bb605"),
+            (Collection::List(list.into()), "fc505d38f0c81be3be0de6ee5a7e33ff54bba1f2"),
+            (Collection::Set(set.into()), "6c4c4a8172124064173b70cedf712f77142f8623"),
+            (Collection::ZSet(zset.into()), "3e64faa9117b2010712d2e8960cbd5feaf0a4147"),
+            (Collection::Stream(stream.into()), "6565a14aa3787b09ee4163a0a59d08a2590514b2"),
+        ] {
+            let key = ks.key_of(b"k");
+            let name = collection.type_name();
+            ks.put_collection(key, collection, Ttl::Clear);
+            let mut digest = Digest::default();
+            assert!(digest.mix_value(&mut ks, b"k"));
+            assert_eq!(digest.hex(), expected, "{name}");
+        }
+    }
 
     /// Asked of redis-server 7.0.15.
     #[test]

@@ -116,8 +116,6 @@ pub enum Spread {
     /// The keys that are only read are lent to the shard of the key that is written, or to that of most keys, and the
     /// command runs there whole (SUNIONSTORE, ZINTER, GEOSEARCHSTORE).
     Lend,
-    /// Runs on the first of its keys that is there (ZMPOP).
-    FirstFull,
     Smove,
     /// An element goes from one list to another (LMOVE, RPOPLPUSH).
     Move,

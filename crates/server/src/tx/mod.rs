@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `coordinator` drives transactions, `shard` answers and keeps single commands waiting that touch what is held. What a
-//! command does over shards is a [`Procedure`]: `split`, `two_keys`, `set_if`, `lend`, `first_full`, `smove`, `whole`. `queued` keeps the commands of a
+//! command does over shards is a [`Procedure`]: `split`, `two_keys`, `set_if`, `lend`, `smove`, `whole`. `queued` keeps the commands of a
 //! MULTI, `exec` and `unit` carry them out. With one other shard and one step the first message carries the part along
 //! ([`Body::Try`]), so that nothing but one message there and one back is needed while nobody is in the way.
 //!
@@ -19,7 +19,6 @@
 
 mod coordinator;
 mod exec;
-mod first_full;
 mod lend;
 mod planted;
 pub(crate) mod queued;

@@ -133,7 +133,6 @@ impl Core {
             Spread::Copy => Box::new(self.copy_over_shards(caller, args)?),
             Spread::Lcs => Box::new(self.lcs_over_shards(caller, args)),
             Spread::Lend => Box::new(self.lend_over_shards(caller, args)),
-            Spread::FirstFull => Box::new(self.first_full_over_shards(caller, args)),
             Spread::Smove => Box::new(self.smove_over_shards(caller, args)),
             Spread::Move => Box::new(blocking::moving(self, caller, args)?),
             Spread::Tries => blocking::trying(self, caller, args, None)?,

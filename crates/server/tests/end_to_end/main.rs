@@ -3,6 +3,7 @@
 //! Nothing here waits for a fixed time: what takes a while is asked for until it is there or a deadline has passed.
 
 mod access;
+mod algebra;
 mod blocking;
 mod buffers;
 mod clients;

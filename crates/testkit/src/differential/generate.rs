@@ -7,7 +7,7 @@ use pinyon_engine::command::row::{Arg, ArgFlags, ArgKind, Command};
 
 use pinyon_resp::{Args, Span};
 
-use super::allowed::{How, how};
+use super::allowed::{How, how, is_avoided};
 use super::times::{TimeArg, TimePlaces};
 use super::vocabulary::{self, KeyChoice};
 use crate::Random;
@@ -128,7 +128,8 @@ impl Generator {
                 continue;
             };
             let args = self.call_of(index);
-            if how(&full_name(&args), args.len()) != How::NotSent {
+            let name = full_name(&args);
+            if how(&name, args.len()) != How::NotSent && !is_avoided(&name, &args) {
                 return args;
             }
         }

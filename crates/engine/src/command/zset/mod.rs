@@ -1,7 +1,7 @@
 //! The sorted set commands: their rows and handlers.
 //!
 //! One file per noun: adding (`add`), one member's score and rank (`score`), ranges (`range`, with `bounds` to read them and
-//! `store` for ZRANGESTORE), taking out (`remove`, `pop`), by chance (`random`), a few at a time (`scan`), and several sorted
+//! `store` for ZRANGESTORE), taking out (`remove`, `pop`, `wait`), by chance (`random`), a few at a time (`scan`), and several sorted
 //! sets together (`algebra`).
 
 pub mod add;
@@ -14,6 +14,7 @@ pub mod remove;
 pub mod rows;
 pub mod scan;
 pub mod score;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,9 @@ use super::row::Command;
 
 /// The rows of this group.
 pub const COMMANDS: &[Command] = &[
+    wait::BZMPOP,
+    wait::BZPOPMAX,
+    wait::BZPOPMIN,
     add::ZADD,
     score::ZCARD,
     range::ZCOUNT,

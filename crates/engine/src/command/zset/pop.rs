@@ -1,9 +1,12 @@
 //! Elements with the lowest or highest scores taken out: ZPOPMIN, ZPOPMAX, ZMPOP.
 
-use pinyon_base::number::parse_i64;
+use std::ops::Range;
+
+use pinyon_base::number::{parse_i64, write_i64};
 use pinyon_resp::{Args, Proto};
 use pinyon_values::zset::ZSet;
 
+use crate::command::blocking::{self, Answers, Blocking, Patience, Served, Try, Wants, no_check, zset_is_there};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 use crate::command::set::random::positive_count;
 use crate::keyspace::Key;
@@ -70,8 +73,18 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Effect, CommandError
     Ok(Effect::as_sent(taken))
 }
 
+impl End {
+    /// The command that takes elements from this end of one key.
+    pub(super) fn command(self) -> &'static [u8] {
+        match self {
+            End::Min => b"ZPOPMIN",
+            End::Max => b"ZPOPMAX",
+        }
+    }
+}
+
 /// Takes elements out, of which there are as many, and replies them one after the other.
-fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize, nested: bool) -> Result<(), CommandError> {
+pub(super) fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize, nested: bool) -> Result<(), CommandError> {
     if count == 0 {
         return Ok(());
     }
@@ -98,17 +111,15 @@ fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize, nested: bool) -> 
 
 /// What ZMPOP and BZMPOP ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mpop {
-    /// The position of the first key, and how many there are.
-    pub first_key: usize,
-    pub keys: usize,
-    pub end: End,
-    pub count: usize,
+pub(super) struct Many {
+    keys: usize,
+    end: End,
+    count: usize,
 }
 
-impl Mpop {
+impl Many {
     /// `numkeys key… MIN|MAX [COUNT count]` from argument `at` on.
-    pub fn parse(args: Args<'_>, at: usize) -> Result<Mpop, CommandError> {
+    pub fn parse(args: Args<'_>, at: usize) -> Result<Many, CommandError> {
         let above_zero = |arg: &[u8], text: &'static str| {
             parse_i64(arg)
                 .and_then(|number| usize::try_from(number).ok())
@@ -129,7 +140,25 @@ impl Mpop {
             }
             _ => return Err(CommandError::Syntax),
         };
-        Ok(Mpop { first_key: at + 1, keys, end, count })
+        Ok(Many { keys, end, count })
+    }
+
+    /// The positions of the keys, of which `numkeys` is at `at`.
+    pub fn keys(args: Args<'_>, at: usize) -> Range<usize> {
+        Many::parse(args, at).map_or(0..0, |many| at + 1..at + 1 + many.keys)
+    }
+
+    /// Takes elements from one key and replies them behind its name.
+    pub fn serve(self, cx: &mut Cx<'_>, args: Args<'_>, at: Try) -> Result<Served, CommandError> {
+        let key = cx.ks.key_of(args.get(at.key));
+        let Some(members) = cx.ks.update::<ZSet>(key)?.map(|zset| zset.len()) else { return Ok(Served::Nothing) };
+        let taken = self.count.min(members);
+        cx.out.array(2);
+        cx.out.bulk(key.bytes);
+        cx.out.array(taken);
+        take(cx, key, self.end, taken, true)?;
+        cx.ks.record(&[self.end.command(), key.bytes, write_i64(&mut [0; 20], taken as i64)]);
+        Ok(Served::Done(Effect::recorded(taken)))
     }
 }
 
@@ -149,24 +178,23 @@ pub const ZMPOP: Command = Command {
         Arg::one_of("where", &[Arg::token("min", "MIN"), Arg::token("max", "MAX")]),
         Arg::new("count", ArgKind::Integer).with_token("COUNT").optional(),
     ],
-    handler: Handler::Spread(Spread::FirstFull, zmpop),
+    handler: Handler::Spread(Spread::Tries, zmpop),
+    blocking: Some(&ZMPOP_TRIES),
     ..Command::EMPTY
 };
 
+const ZMPOP_TRIES: Blocking = Blocking {
+    patience: |args| Many::parse(args, 1).map(|_| Patience::None),
+    keys: |args| Many::keys(args, 1),
+    wants: Wants::ZSet,
+    answers: Answers::First,
+    check: no_check,
+    ready: zset_is_there,
+    serve: |cx, args, at| Many::parse(args, 1)?.serve(cx, args, at),
+    target: None,
+    nothing: |out| out.null_array(),
+};
+
 fn zmpop(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let asked = Mpop::parse(args, 1)?;
-    for at in asked.first_key..asked.first_key + asked.keys {
-        let key = cx.ks.key(args, at);
-        let members = cx.ks.update::<ZSet>(key)?.map_or(0, |zset| zset.len());
-        if members > 0 {
-            let taken = asked.count.min(members);
-            cx.out.array(2);
-            cx.out.bulk(key.bytes);
-            cx.out.array(taken);
-            take(cx, key, asked.end, taken, true)?;
-            return Ok(Effect::as_sent(taken));
-        }
-    }
-    cx.out.null_array();
-    Ok(Effect::None)
+    blocking::at_once(cx, args, &ZMPOP_TRIES)
 }

@@ -175,6 +175,17 @@ fn taken_out() {
         ("zmpop 1 z min count 0", "-ERR count should be greater than 0"),
         ("zmpop 1 z min count 1 count 1", SYNTAX),
     ]);
+    t.run("zadd z 1 a 2 b 3 c 4 d");
+    t.expect(&[
+        // Within MULTI nobody waits.
+        ("bzpopmin none z 0", "*3 $1 z $1 a $1 1"),
+        ("bzpopmax z 0", "*3 $1 z $1 d $1 4"),
+        ("bzmpop 0 1 z max count 9", "*2 $1 z *2 *2 $1 c $1 3 *2 $1 b $1 2"),
+        ("bzpopmin z 0", "*-1"),
+        ("bzpopmin z -1", "-ERR timeout is negative"),
+        ("bzpopmin z x", "-ERR timeout is not a float or out of range"),
+        ("bzmpop x 1 z foo", SYNTAX),
+    ]);
     t.proto = Proto::Resp3;
     t.run("zadd z 1 a 2 b");
     t.expect(&[("zpopmin z", "*2 $1 a ,1"), ("zpopmin z 1", "*1 *2 $1 b ,2")]);

@@ -184,6 +184,13 @@ impl Writer<'_> {
 
     /// A double with 17 significant digits.
     pub fn double(&mut self, v: f64) {
+        // As `format_f64`, without its memory.
+        if v == v.trunc() && v.abs() < 1e15 && (v != 0.0 || v.is_sign_positive()) {
+            return match self.proto {
+                Proto::Resp2 => self.bulk_int(v as i64),
+                Proto::Resp3 => self.line(b',', v as i64),
+            };
+        }
         let mut text = Vec::with_capacity(24);
         format_f64(v, &mut text);
         match self.proto {

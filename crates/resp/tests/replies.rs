@@ -56,6 +56,9 @@ fn replies_that_the_protocols_spell_differently() {
     check(|w| w.bool(true), ":1\r\n", "#t\r\n");
     check(|w| w.bool(false), ":0\r\n", "#f\r\n");
     check(|w| w.double(2.5), "$3\r\n2.5\r\n", ",2.5\r\n");
+    check(|w| w.double(3.0), "$1\r\n3\r\n", ",3\r\n");
+    check(|w| w.double(-0.0), "$2\r\n-0\r\n", ",-0\r\n");
+    check(|w| w.double(1e15), "$16\r\n1000000000000000\r\n", ",1000000000000000\r\n");
     check(|w| w.double(0.1), "$19\r\n0.10000000000000001\r\n", ",0.10000000000000001\r\n");
     check(|w| w.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n");
     check(|w| w.verbatim("txt", b"abc"), "$3\r\nabc\r\n", "=7\r\ntxt:abc\r\n");

@@ -174,6 +174,14 @@ fn give(
     adding: Adding,
     limits: &ZSetLimits,
 ) -> Result<Given, CommandError> {
+    // One search will do. (Not for a zero, whose sign would change.)
+    if !(adding.nx || adding.xx || adding.gt || adding.lt || adding.incr) && score != 0.0 {
+        return Ok(match zset.add(member, score, limits) {
+            None => Given::Added(score),
+            Some(old) if old == score => Given::Same(score),
+            Some(_) => Given::Updated(score),
+        });
+    }
     let Some(old) = zset.score(member) else {
         if adding.xx {
             return Ok(Given::Nothing);

@@ -344,6 +344,8 @@ fn result(
     let limits = cx.ks.limits().zset;
     let (sources, asked) = sources(&mut cx.ks, args, at, how, form, name)?;
     let mut result = ZSet::new();
+    // As in Redis it is packed, if at all, when it is stored.
+    result.to_ranked(limits.seed);
     match how {
         How::Union => union(&sources, asked.aggregate, &limits, &mut result),
         How::Inter => inter(&sources, asked.aggregate, &mut |member, score| {

@@ -133,13 +133,16 @@ impl Many {
             end if end.eq_ignore_ascii_case(b"max") => End::Max,
             _ => return Err(CommandError::Syntax),
         };
-        let count = match args.len() - end_at {
-            1 => 1,
-            3 if args.get(end_at + 1).eq_ignore_ascii_case(b"count") => {
-                above_zero(args.get(end_at + 2), "ERR count should be greater than 0")?
+        let mut count = None;
+        let mut option = end_at + 1;
+        while option < args.len() {
+            if count.is_some() || option + 1 == args.len() || !args.get(option).eq_ignore_ascii_case(b"count") {
+                return Err(CommandError::Syntax);
             }
-            _ => return Err(CommandError::Syntax),
-        };
+            count = Some(above_zero(args.get(option + 1), "ERR count should be greater than 0")?);
+            option += 2;
+        }
+        let count = count.unwrap_or(1);
         Ok(Many { keys, end, count })
     }
 

@@ -186,8 +186,9 @@ pub(super) fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, Com
 
 /// Puts a result under the key at argument 1 and replies how many members it has; without any there is no such key
 /// afterwards.
-pub(in crate::command) fn store(cx: &mut Cx<'_>, args: Args<'_>, result: ZSet) -> Result<Effect, CommandError> {
+pub(in crate::command) fn store(cx: &mut Cx<'_>, args: Args<'_>, mut result: ZSet) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
+    result.pack(&cx.ks.limits().zset);
     cx.out.int(result.len() as i64);
     if result.is_empty() {
         return Ok(Effect::as_sent(usize::from(cx.ks.remove_lazy(key))));

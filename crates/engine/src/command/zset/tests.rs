@@ -174,6 +174,7 @@ fn taken_out() {
         ("zmpop 1 z foo", SYNTAX),
         ("zmpop 1 z min count 0", "-ERR count should be greater than 0"),
         ("zmpop 1 z min count 1 count 1", SYNTAX),
+        ("zmpop 1 z min count x y", "-ERR count should be greater than 0"),
     ]);
     t.run("zadd z 1 a 2 b 3 c 4 d");
     t.expect(&[
@@ -237,6 +238,11 @@ fn algebra() {
         ("zunion 2 i j withscores", "*2 $1 m $1 0"),
         ("zunion 1 i weights 0 withscores", "*2 $1 m $1 0"),
         ("zinter 2 i j withscores", "*2 $1 m $1 0"),
+        // Only in the small form a zero loses its sign.
+        ("zadd zero 0 m", ":1"),
+        ("zunion 1 zero weights -1 withscores", "*2 $1 m $2 -0"),
+        ("zunionstore zero 1 zero weights -1", ":1"),
+        ("zscore zero m", "$1 0"),
     ]);
 }
 

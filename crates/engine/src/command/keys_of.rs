@@ -105,7 +105,7 @@ pub fn keys(entry: &Entry, args: Args<'_>) -> Keys {
             let end = (last + 1).clamp(0, i64::from(argc)) as u32;
             Keys::Range { next: u32::from(first), end, step: u32::from(step) }
         }
-        KeyPlan::Specs => Keys::List(by_specs(entry.row, args).unwrap_or_default().into_iter()),
+        KeyPlan::Specs => Keys::List(listed(entry.row, args).into_iter()),
     }
 }
 
@@ -113,7 +113,7 @@ pub fn keys(entry: &Entry, args: Args<'_>) -> Keys {
 pub fn keys_with_flags(entry: &Entry, args: Args<'_>, mut visit: impl FnMut(usize, KeyFlags)) {
     match entry.keys {
         KeyPlan::Specs => {
-            for key in by_specs(entry.row, args).unwrap_or_default() {
+            for key in listed(entry.row, args) {
                 visit(key.position as usize, key.flags);
             }
         }
@@ -142,11 +142,29 @@ pub fn keys_and_flags(entry: &Entry, args: Args<'_>) -> Result<Vec<KeyAt>, GetKe
     if !entry.arity_ok(args.len()) {
         return Err(GetKeysError::Arity);
     }
-    let keys = by_specs(row, args).unwrap_or_default();
+    let mut keys = by_specs(row, args).unwrap_or_default();
+    keys.extend(destination(row, args));
     if keys.is_empty() && !row.flags.contains(Flags::NO_MANDATORY_KEYS) {
         return Err(GetKeysError::Arguments);
     }
     Ok(keys)
+}
+
+/// The keys by the specs; none when the arguments do not fit them.
+fn listed(row: &Command, args: Args<'_>) -> Vec<KeyAt> {
+    let mut found = by_specs(row, args).unwrap_or_default();
+    found.extend(destination(row, args));
+    if found.is_empty() && row.name == "pfmerge" {
+        // Without sources: COMMAND GETKEYS has no answer, but there is the destination.
+        found.push(KeyAt { position: 1, flags: row.keys[0].flags });
+    }
+    found
+}
+
+/// The destination of SORT, which its specs cannot name.
+fn destination(row: &Command, args: Args<'_>) -> Option<KeyAt> {
+    let at = if row.name == "sort" { super::key::sort::store_at(args)? } else { return None };
+    Some(KeyAt { position: at as u32, flags: row.keys[2].flags })
 }
 
 /// Goes through the specs one after the other. `None` when the arguments do not fit one of them.
@@ -222,6 +240,7 @@ fn flags_of(row: &Command, spec: &KeySpec, args: Args<'_>) -> KeyFlags {
     }
     match row.name {
         "set" => super::string::set::key_flags(args),
+        "bitfield" => super::bitmap::field::key_flags(args),
         _ => spec.flags.difference(KeyFlags::VARIABLE_FLAGS),
     }
 }
@@ -275,6 +294,7 @@ mod tests {
         assert_eq!(keys_in("lcs a b idx"), [1, 2]);
         assert_eq!(keys_in("msetex 2 a 1 b 2 nx"), [2, 4]);
         assert_eq!(keys_in("msetex 1 a 1 b 2"), [2]);
+        assert_eq!(keys_in("xread count 1 streams a b 0 0"), [4, 5]);
         assert_eq!(keys_in("zunionstore d 2 a b weights 1 2"), [1, 3, 4]);
         assert_eq!(keys_in("georadius a 1 2 3 m store d"), [1, 7]);
         assert_eq!(keys_in("georadius a 1 2 3 m store d storedist e store"), [1, 9]);
@@ -287,6 +307,19 @@ mod tests {
         {
             assert_eq!(keys_in(line), [0usize; 0], "{line}");
         }
+    }
+
+    /// COMMAND GETKEYS has no answer, but the key decides where it runs.
+    #[test]
+    fn a_destination_without_sources() {
+        let found = with("pfmerge a", |args| {
+            let entry = registry().entry(registry().find(b"pfmerge").expect("a command"));
+            assert_eq!(keys_and_flags(entry, args), Err(GetKeysError::Arguments));
+            keys(entry, args).collect::<Vec<_>>()
+        });
+        assert_eq!(found, [1]);
+        let stored = with("sort k by store get store store d limit 0 1 store e", super::super::key::sort::store_at);
+        assert_eq!(stored, Some(12));
     }
 
     #[test]

@@ -121,6 +121,12 @@ pub enum Spread {
     Move,
     /// Its keys are tried one by one, as the row's `blocking` says.
     Tries,
+    /// Sources are gathered and worked into a destination.
+    Bitop,
+    Pfcount,
+    Pfmerge,
+    /// Of keys that are known only when others are read.
+    Sort,
 }
 
 bitflags! {
@@ -344,6 +350,10 @@ impl Arg {
     pub const fn multiple(self) -> Arg {
         Arg { flags: self.flags.union(ArgFlags::MULTIPLE), ..self }
     }
+    /// The token is repeated with each.
+    pub const fn multiple_token(self) -> Arg {
+        Arg { flags: self.flags.union(ArgFlags::MULTIPLE_TOKEN), ..self }
+    }
     pub const fn since(self, version: &'static str) -> Arg {
         Arg { since: Some(version), ..self }
     }
@@ -438,6 +448,9 @@ pub enum ServerCommand {
     MemoryStats,
     Monitor,
     Save,
+    Pfselftest,
+    XgroupHelp,
+    XinfoHelp,
     Shutdown,
     Waitaof,
     SlowlogGet,

@@ -73,7 +73,10 @@ impl Trial {
 
     /// Runs a command; the reply's bytes.
     pub(crate) fn run_args(&mut self, args: Args<'_>) -> Vec<u8> {
-        let id = registry().find(args.get(0)).expect("a command");
+        let mut id = registry().find(args.get(0)).expect("a command");
+        if let Handler::Container = registry().row(id).handler {
+            id = registry().find_sub(id, args.get(1)).expect("a subcommand");
+        }
         assert!(registry().entry(id).arity_ok(args.len()), "arity is the dispatcher's business");
         let (Handler::Shard(handler) | Handler::Spread(_, handler)) = registry().row(id).handler else {
             panic!("{} has no handler on a shard", registry().full_name(id));

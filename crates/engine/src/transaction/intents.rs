@@ -7,7 +7,7 @@ use pinyon_resp::Args;
 
 use crate::command::keys_of::keys_with_flags;
 use crate::command::registry::Entry;
-use crate::command::row::{Flags, KeyFlags};
+use crate::command::row::KeyFlags;
 
 /// What happens to a key, or to all keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,9 +85,10 @@ impl Intents {
 
 /// Calls `visit` with the position of every key of a command and what happens to it there.
 pub fn each_intent(entry: &Entry, args: Args<'_>, mut visit: impl FnMut(usize, Access)) {
-    let writes = entry.row.flags.contains(Flags::WRITE);
+    // Redis says of XREADGROUP's keys that they are only read; its groups are changed.
+    let writes_all = entry.row.name == "xreadgroup";
     keys_with_flags(entry, args, |position, flags| {
-        let access = if writes && !flags.contains(KeyFlags::RO) { Access::Write } else { Access::Read };
+        let access = if writes_all || !flags.contains(KeyFlags::RO) { Access::Write } else { Access::Read };
         visit(position, access);
     });
 }
@@ -125,6 +126,8 @@ mod tests {
         assert_eq!(of("msetex 2 a 1 b 2 nx"), [(2, Write), (4, Write)]);
         assert_eq!(of("msetex x a 1"), []);
         assert_eq!(of("watch a b"), [(1, Read), (2, Read)]);
+        assert_eq!(of("pfcount a"), [(1, Write)]);
+        assert_eq!(of("xreadgroup group g c streams a b > >"), [(5, Write), (6, Write)]);
         assert_eq!(of("ping"), []);
     }
 

@@ -58,6 +58,16 @@ pub fn randomkey(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     Ok(())
 }
 
+pub fn xgroup_help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    super::reply_help(core, io, call, help::XGROUP);
+    Ok(())
+}
+
+pub fn xinfo_help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    super::reply_help(core, io, call, help::XINFO);
+    Ok(())
+}
+
 pub fn object_help(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     super::reply_help(core, io, call, help::OBJECT);
     Ok(())

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod configuration;
 mod debug;
+mod hyperloglog;
 mod info;
 mod keyspace;
 mod latency;
@@ -102,6 +103,7 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::LatencyHistory => latency::history(core, io, call),
         S::LatencyLatest => latency::latest(core, io, call),
         S::LatencyReset => latency::reset(core, io, call),
+        S::Pfselftest => hyperloglog::selftest(core, io, call),
         S::Monitor => monitor::monitor(core, io, call),
         S::SlowlogGet => slowlog::get(core, io, call),
         S::SlowlogHelp => slowlog::help(core, io, call),
@@ -130,6 +132,8 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::Multi => transaction::multi(core, io, call),
         S::Unwatch => transaction::unwatch(core, io, call),
         S::Watch => transaction::watch(core, io, call),
+        S::XgroupHelp => keyspace::xgroup_help(core, io, call),
+        S::XinfoHelp => keyspace::xinfo_help(core, io, call),
         S::ObjectHelp => keyspace::object_help(core, io, call),
     }
 }

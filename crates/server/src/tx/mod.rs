@@ -11,12 +11,14 @@
 //! ```
 //!
 //! `coordinator` drives transactions, `shard` answers and keeps single commands waiting that touch what is held. What a
-//! command does over shards is a [`Procedure`]: `split`, `two_keys`, `set_if`, `lend`, `smove`, `whole`. `queued` keeps the commands of a
+//! command does over shards is a [`Procedure`]: `split`, `two_keys`, `set_if`, `lend`, `smove`, `combine`,
+//! `sort`, `whole`. `queued` keeps the commands of a
 //! MULTI, `exec` and `unit` carry them out. With one other shard and one step the first message carries the part along
 //! ([`Body::Try`]), so that nothing but one message there and one back is needed while nobody is in the way.
 //!
 //! All steps run at one time: the latest of the clocks of the shards when they granted.
 
+mod combine;
 mod coordinator;
 mod exec;
 mod lend;
@@ -25,6 +27,7 @@ pub(crate) mod queued;
 mod set_if;
 mod shard;
 mod smove;
+mod sort;
 mod split;
 mod two_keys;
 pub(crate) mod unit;

@@ -136,12 +136,14 @@ impl Core {
         let how = match row.handler {
             Handler::Shard(_) | Handler::Spread(..) => {
                 let mut positions = keys(registry().entry(id), args);
+                let all = self.touches_all(id, args);
+                multi.whole = multi.whole.max(all);
                 match positions.next() {
                     None => How::Keyed(None),
                     Some(first) => {
                         hash = self.exec.shard.hash(args.get(first));
                         let owner = self.owner(args.get(first));
-                        match positions.all(|at| self.owner(args.get(at)) == owner) {
+                        match all.is_none() && positions.all(|at| self.owner(args.get(at)) == owner) {
                             true => How::Keyed(Some(owner)),
                             false => How::Spread,
                         }

@@ -68,6 +68,9 @@ impl Core {
     /// The one shard that owns all keys of the command; None when there are several. A command whose keys can't be found in
     /// its arguments runs here and says what is wrong.
     pub(crate) fn single_owner(&self, id: CommandId, args: Args<'_>) -> Option<u16> {
+        if self.touches_all(id, args).is_some() {
+            return None;
+        }
         let mut owners = keys(registry().entry(id), args).map(|position| self.owner(args.get(position)));
         let first = owners.next().unwrap_or(self.id.0);
         owners.all(|owner| owner == first).then_some(first)
@@ -84,6 +87,9 @@ impl Core {
             let (owner, hash) = (self.owner(key), self.exec.shard.hash(key));
             intents_on(wants, owner).add(hash, access);
         });
+        if let Some(access) = self.touches_all(id, args) {
+            (0..self.shards).for_each(|shard| intents_on(wants, shard).widen(access));
+        }
     }
 
     /// Runs a command whose keys lie on several shards.
@@ -131,6 +137,10 @@ impl Core {
             Spread::Rename => Box::new(self.rename_over_shards(caller, args, false)),
             Spread::RenameNx => Box::new(self.rename_over_shards(caller, args, true)),
             Spread::Copy => Box::new(self.copy_over_shards(caller, args)?),
+            Spread::Sort => Box::new(self.sort_over_shards(caller, args)?),
+            Spread::Bitop => Box::new(self.bitop_over_shards(caller, args)?),
+            Spread::Pfcount => Box::new(self.pfcount_over_shards(caller, args)),
+            Spread::Pfmerge => Box::new(self.pfmerge_over_shards(caller, args)),
             Spread::Lcs => Box::new(self.lcs_over_shards(caller, args)),
             Spread::Lend => Box::new(self.lend_over_shards(caller, args)),
             Spread::Smove => Box::new(self.smove_over_shards(caller, args)),

@@ -8,6 +8,7 @@ mod blocking;
 mod buffers;
 mod clients;
 mod cluster;
+mod combined;
 mod configuration;
 mod debugging;
 mod durability;

@@ -283,8 +283,26 @@ pub(super) fn named(random: &mut Random, name: &str) -> Option<Vec<u8>> {
         "radius" | "width" | "height" => &[b"0", b"1", b"200", b"1000", b"20000", b"0.5", b"1e7", b"-1", b"abc"],
         "parameter" => &[b"maxmemory", b"maxmemory-policy", b"proto-max-bulk-len", b"nosuchparameter", b"timeout"],
         "event" => &[b"command", b"nosuchevent"],
+        "group" | "groupname" => &[b"g", b"g", b"h", b"nogroup"],
+        "consumer" | "consumername" => &[b"c1", b"c2"],
+        "min-idle-time" | "ms" => &[b"0", b"0", b"0", b"100000000", b"abc"],
+        "encoding" => &[b"i8", b"u8", b"i5", b"u1", b"i64", b"u63", b"u64", b"x"],
+        "operation" => &[b"and", b"OR", b"xor", b"not", b"nand"],
+        "subcommand" => &[b"encoding", b"todense", b"getreg", b"decode", b"what"],
+        "id" | "last-id" | "max_deleted_entry_id" | "threshold" => return Some(stream_id(random)),
+        "start" | "end" if random.one_in(3) => return Some(stream_id(random)),
         "offset" => return Some(random.between(-2, 300).to_string().into_bytes()),
         _ => return None,
     };
     Some(random.pick(choices).to_vec())
+}
+
+/// IDs of stream entries: few, so that they meet.
+fn stream_id(random: &mut Random) -> Vec<u8> {
+    const IDS: &[&[u8]] = &[b"$", b">", b">", b"-", b"+", b"(5-1", b"0", b"3", b"9-*", b"20-*", b"x", b"0-0"];
+    if random.one_in(2) {
+        random.pick(IDS).to_vec()
+    } else {
+        format!("{}-{}", random.below(25), random.below(4)).into_bytes()
+    }
 }

@@ -226,7 +226,7 @@ fn entries(stream: &Stream, from: StreamId, budget: usize, each: &mut dyn FnMut(
     each(Part::StreamState(StreamState {
         length: stream.len(),
         last_id: stream.last_id(),
-        first_id: Some(stream.bounds().map_or(StreamId::MIN, |(first, _)| first)),
+        first_id: Some(stream.first_entry().unwrap_or(StreamId::MIN)),
         max_deleted_id: Some(stream.max_deleted_id),
         entries_added: Some(stream.entries_added),
         groups: stream.groups().len() as u64,

@@ -14,7 +14,10 @@
 //! set bit in the others. The count is Ertl's estimate from how many registers have each value.
 
 mod murmur;
+mod self_test;
 mod sparse;
+
+pub use self_test::self_test;
 
 /// Registers of a HyperLogLog.
 pub const REGISTERS: usize = 1 << REGISTER_BITS;
@@ -63,6 +66,17 @@ fn place_of(element: &[u8]) -> (usize, u8) {
     let hash = murmur::hash(element, HASH_SEED);
     let rest = hash >> REGISTER_BITS | 1 << VALUE_BITS;
     ((hash % REGISTERS as u64) as usize, rest.trailing_zeros() as u8 + 1)
+}
+
+/// Where the noted count lies.
+pub const CACHED_COUNT: std::ops::Range<usize> = 8..16;
+
+/// Whether adding the element would change a register. The bytes were checked.
+pub fn raises(bytes: &[u8], element: &[u8]) -> Result<bool, Fault> {
+    let (register, value) = place_of(element);
+    let registers = &bytes[HEADER_BYTES..];
+    let old = if bytes[4] == DENSE { dense_get(registers, register) } else { sparse::get(registers, register)? };
+    Ok(old < value)
 }
 
 /// Adds an element; true when a register has changed. `sparse_bytes_max` is `hll-sparse-max-bytes`. The bytes were checked.
@@ -127,13 +141,13 @@ fn dense_set(registers: &mut [u8], register: usize, value: u8) {
 
 /// The count that was noted, if nothing has changed since.
 pub fn cached_count(bytes: &[u8]) -> Option<u64> {
-    let count = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes"));
+    let count = u64::from_le_bytes(bytes[CACHED_COUNT].try_into().expect("eight bytes"));
     (count >> 63 == 0).then_some(count)
 }
 
 /// Notes the count.
 pub fn cache_count(bytes: &mut [u8], count: u64) {
-    bytes[8..16].copy_from_slice(&(count & u64::MAX >> 1).to_le_bytes());
+    bytes[CACHED_COUNT].copy_from_slice(&(count & u64::MAX >> 1).to_le_bytes());
 }
 
 /// Says that the noted count is out of date (PFADD does so, too, when it has made the key).
@@ -166,6 +180,11 @@ impl Registers {
         sparse::runs(registers, |first, count, value| {
             values[first..first + count].iter_mut().for_each(|one| *one = (*one).max(value));
         })
+    }
+
+    /// Raises all registers to those of another.
+    pub fn raise_to(&mut self, other: &Registers) {
+        self.values.iter_mut().zip(&other.values).for_each(|(one, other)| *one = (*one).max(*other));
     }
 
     /// The values, by register (PFDEBUG GETREG).

@@ -67,6 +67,19 @@ pub fn runs(registers: &[u8], mut visit: impl FnMut(usize, usize, u8)) -> Result
     if first == REGISTERS { Ok(()) } else { Err(Fault::Corrupt) }
 }
 
+/// The value of a register.
+pub fn get(registers: &[u8], register: usize) -> Result<u8, Fault> {
+    let (mut at, mut first) = (0, 0);
+    loop {
+        let run = Run::read(registers.get(at..).unwrap_or(&[])).ok_or(Fault::Corrupt)?;
+        if register < first + run.count {
+            return Ok(run.value);
+        }
+        at += run.len;
+        first += run.count;
+    }
+}
+
 /// Raises a register to a value.
 pub fn raise(bytes: &mut Vec<u8>, register: usize, value: u8, bytes_max: usize) -> Result<Raised, Fault> {
     if value > VALUE_MAX {

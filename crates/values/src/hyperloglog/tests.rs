@@ -61,6 +61,13 @@ fn merging_is_adding_both() {
 }
 
 #[test]
+fn the_self_test_passes() {
+    for seed in [0, 1, 77_777] {
+        assert_eq!(self_test(seed), Ok(()));
+    }
+}
+
+#[test]
 fn what_is_none() {
     assert_eq!(check(&new()), Ok(()));
     for bytes in [&b""[..], b"HYLL", b"HYLLL0000000000000", b"hyll\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff"] {
@@ -97,7 +104,10 @@ proptest! {
         let (mut sparse, mut dense) = (new(), new());
         to_dense(&mut dense).expect("sound");
         for element in elements {
+            let expected = raises(&sparse, &element.to_le_bytes());
+            prop_assert_eq!(raises(&dense, &element.to_le_bytes()), expected);
             let raised = add(&mut sparse, &element.to_le_bytes(), 1 << 20);
+            prop_assert_eq!(raised, expected);
             prop_assert_eq!(raised, add(&mut dense, &element.to_le_bytes(), 0));
         }
         prop_assert_eq!(count(&sparse), count(&dense));

@@ -117,6 +117,19 @@ impl Block {
         self.last
     }
 
+    /// ID of the first entry that is not deleted.
+    pub fn first_live(&self) -> Option<StreamId> {
+        self.places().find(|place| !place.is_deleted).map(|place| place.id)
+    }
+
+    /// ID of the last entry that is not deleted.
+    pub fn last_live(&self) -> Option<StreamId> {
+        if self.deleted == 0 {
+            return (self.live > 0).then_some(self.last);
+        }
+        self.places().filter(|place| !place.is_deleted).last().map(|place| place.id)
+    }
+
     pub fn memory(&self) -> usize {
         vec_bytes(&self.bytes)
     }

@@ -106,20 +106,32 @@ impl Stream {
 
     /// Sets the last ID (XSETID), which is not below that of an entry.
     pub fn set_last_id(&mut self, id: StreamId) {
-        assert!(self.is_empty() || self.bounds().is_some_and(|(_, last)| last <= id));
+        assert!(self.last_entry().is_none_or(|last| last <= id), "new IDs will be above all entries");
         self.last_id = id;
     }
 
-    /// IDs of the first and of the last entry.
-    pub fn bounds(&self) -> Option<(StreamId, StreamId)> {
-        let mut ends = [None, None];
-        for (end, reverse) in ends.iter_mut().zip([false, true]) {
-            self.walk(StreamId::MIN, StreamId::MAX, reverse, &mut |id, _| {
-                *end = Some(id);
-                false
-            });
+    /// ID of the first entry.
+    pub fn first_entry(&self) -> Option<StreamId> {
+        if self.is_empty() {
+            return None;
         }
-        Some((ends[0]?, ends[1]?))
+        self.tree.leaf(self.tree.first()).first_live()
+    }
+
+    /// ID of the last entry.
+    pub fn last_entry(&self) -> Option<StreamId> {
+        if self.is_empty() {
+            return None;
+        }
+        self.tree.leaf(self.tree.last()).last_live()
+    }
+
+    /// The highest ID that XDEL has deleted, if no later trim has taken all that lay around it.
+    pub fn gap_end(&self) -> Option<StreamId> {
+        if self.max_deleted_id == StreamId::MIN {
+            return None;
+        }
+        self.first_entry().filter(|first| *first <= self.max_deleted_id).map(|_| self.max_deleted_id)
     }
 
     /// The ID that an entry gets by itself: the time, or next to the last one; `None` when there is none left.
@@ -292,7 +304,7 @@ impl Stream {
         if id >= self.last_id || self.is_empty() {
             return (id <= self.last_id).then_some(self.entries_added);
         }
-        let (first, _) = self.bounds()?;
+        let first = self.first_entry()?;
         if self.max_deleted_id != StreamId::MIN && self.max_deleted_id >= first {
             return None;
         }
@@ -301,12 +313,6 @@ impl Stream {
             std::cmp::Ordering::Equal => Some(self.entries_added - self.len() + 1),
             std::cmp::Ordering::Greater => None,
         }
-    }
-
-    /// Whether XDEL has deleted an entry of that ID or a higher one that is not below the first entry.
-    pub fn has_gap_from(&self, id: StreamId) -> bool {
-        let Some((first, _)) = self.bounds() else { return false };
-        self.max_deleted_id != StreamId::MIN && first <= self.max_deleted_id && id <= self.max_deleted_id
     }
 
     /// All groups by name.

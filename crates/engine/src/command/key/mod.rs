@@ -4,12 +4,15 @@ mod deadline;
 mod dump;
 mod existence;
 mod object;
+pub mod sort;
 pub mod transfer;
 mod ttl;
 pub mod walk;
 
 #[cfg(test)]
 mod deadline_model;
+#[cfg(test)]
+mod sort_tests;
 #[cfg(test)]
 pub(super) mod trial;
 
@@ -30,6 +33,8 @@ pub const COMMANDS: &[Command] = &[
     existence::TYPE,
     existence::UNLINK,
     object::OBJECT,
+    sort::SORT,
+    sort::SORT_RO,
     transfer::COPY,
     transfer::MOVE,
     transfer::RENAME,

@@ -52,6 +52,36 @@ pub const OBJECT: &[&str] = &[
     "    Show these lines.",
 ];
 
+pub const XGROUP: &[&str] = &[
+    "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CREATE <key> <group> <id|$> [MKSTREAM] [ENTRIESREAD <number>]",
+    "    Make a consumer group that reads on behind an entry, or behind the last one.",
+    "    MKSTREAM makes the stream if there is none; ENTRIESREAD says how many entries",
+    "    of all ever added lie before.",
+    "CREATECONSUMER <key> <group> <consumer>",
+    "    Make a consumer of a group.",
+    "DELCONSUMER <key> <group> <consumer>",
+    "    Remove a consumer and what it has not acknowledged.",
+    "DESTROY <key> <group>",
+    "    Remove a group.",
+    "SETID <key> <group> <id|$> [ENTRIESREAD <number>]",
+    "    Have a group read on behind another entry.",
+    "HELP",
+    "    Show these lines.",
+];
+
+pub const XINFO: &[&str] = &[
+    "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CONSUMERS <key> <group>",
+    "    List the consumers of a group.",
+    "GROUPS <key>",
+    "    List the consumer groups of a stream.",
+    "STREAM <key> [FULL [COUNT <count>]]",
+    "    Tell of a stream; with FULL show its entries and groups, too.",
+    "HELP",
+    "    Show these lines.",
+];
+
 pub const CLUSTER: &[&str] = &[
     "CLUSTER <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "COUNT-FAILURE-REPORTS <node-id>",

@@ -49,7 +49,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// The value, when it is a string.
 #[inline]
-fn string(value: ValueRef<'_>) -> Result<ValueRef<'_>, CommandError> {
+pub(in crate::command) fn string(value: ValueRef<'_>) -> Result<ValueRef<'_>, CommandError> {
     match value.key_type() {
         KeyType::String => Ok(value),
         _ => Err(CommandError::WrongType),

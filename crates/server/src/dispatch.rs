@@ -232,7 +232,6 @@ impl Core {
             no_touch,
             key_at: first_key(&entry.keys),
             hash: command.hash,
-            one_key: one_key(&entry.keys),
             counts: true,
         };
         let ns = match &mut session.slots {
@@ -495,7 +494,6 @@ impl Core {
             no_touch,
             key_at: first_key(&registry().entry(id).keys),
             hash,
-            one_key: one_key(&registry().entry(id).keys),
             counts: true,
         };
         let mut reply = std::mem::take(&mut self.scratch);
@@ -714,12 +712,6 @@ pub fn first_key(plan: &KeyPlan) -> u16 {
         KeyPlan::One(first) | KeyPlan::Range { first, .. } => first,
         KeyPlan::None | KeyPlan::Specs => 0,
     }
-}
-
-/// Whether it is the only one.
-#[inline]
-pub fn one_key(plan: &KeyPlan) -> bool {
-    matches!(plan, KeyPlan::One(_))
 }
 
 /// Finds the row to carry out: of a container the subcommand named by the second argument.

@@ -69,8 +69,8 @@ pub struct Change<'a> {
     pub effect: Effect,
     /// False for a part of a command whose change is counted elsewhere.
     pub counts: bool,
-    /// The hash of the one key that it is about; None: several, or not known.
-    pub key: Option<u64>,
+    /// The hash of the command's first key; 0: not known.
+    pub key: u64,
 }
 
 /// One command to run here.
@@ -85,8 +85,6 @@ pub struct Run {
     /// Position of the first key among the arguments and its hash; position 0 when it is not known.
     pub key_at: u16,
     pub hash: u64,
-    /// It has no other key.
-    pub one_key: bool,
     /// False for a part of a split command, which its coordinator counts as one.
     pub counts: bool,
 }
@@ -147,9 +145,15 @@ impl Exec {
         self.latest_ms = self.latest_ms.max(now_ms);
     }
 
-    /// To be called when `maxmemory` or the refusal has changed.
+    /// To be called when `maxmemory`, the refusal or `holds` has changed.
     pub(crate) fn look_at_limits(&mut self) {
-        self.guarded = self.maxmemory != 0 || self.refusal.is_some();
+        self.guarded = self.maxmemory != 0 || self.refusal.is_some() || self.holds;
+    }
+
+    /// From now on replies wait for the log, or no longer.
+    pub(crate) fn set_holds(&mut self, holds: bool) {
+        self.holds = holds;
+        self.look_at_limits();
     }
 
     /// Whether `maxmemory` and the log let a command with these flags and arguments run.
@@ -174,18 +178,33 @@ impl Exec {
     /// Runs one command; its reply is appended to `out`. Gives its execution time in ns.
     #[inline]
     pub fn run(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
-        if let Err(error) = self.admits(run.flags, args) {
+        if self.guarded { self.run_guarded(run, args, out) } else { self.carry_out(run, args, out) }
+    }
+
+    /// As `run`, where there is something to look at before and after.
+    fn run_guarded(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
+        if let Err(error) = self.check_limits(run.flags, args) {
             self.refuse(run, &error, out);
+            self.until = Lsn(0);
             return 0;
         }
-        let before = if self.holds { self.last_lsn() } else { Lsn(0) };
+        let before = self.last_lsn();
+        let ns = self.carry_out(run, args, out);
+        if self.holds {
+            self.hold(before, self.only_key(run.command, run.hash));
+        }
+        ns
+    }
+
+    #[inline]
+    fn carry_out(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
         let mut ks = self.shard.keyspace(run.db, run.no_touch);
         ks.set_hint(usize::from(run.key_at), run.hash);
         let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };
         match (run.handler)(&mut cx, args) {
             Ok(Effect::None) => {}
             Ok(effect) => {
-                let key = run.one_key.then_some(run.hash);
+                let key = run.hash;
                 self.changed(&Change { command: run.command, db: run.db, args, effect, counts: true, key });
                 self.serve_waiters();
             }
@@ -194,9 +213,6 @@ impl Exec {
                 self.stats.error(error.code());
                 self.stats.commands[run.command.0 as usize].failed += 1;
             }
-        }
-        if self.holds {
-            self.hold(before, run.one_key.then_some(run.hash), run.key_at != 0 || !run.one_key);
         }
         if run.counts { self.finish(run.command) } else { self.lap() }
     }
@@ -209,8 +225,7 @@ impl Exec {
             self.stats.dirty += change.effect.changes();
         }
         if self.log.is_some() {
-            self.shard.record(change.db, change.command, change.args, change.effect);
-            self.log_changes(change.key);
+            self.log_change(change);
         }
     }
 

@@ -7,7 +7,7 @@ use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
 use crate::core::{Core, Io, Mail};
-use crate::dispatch::{first_key, one_key};
+use crate::dispatch::first_key;
 use crate::exec::Run;
 use crate::hop::{Batch, Origin, RequestHead};
 use crate::log::{Until, is_over};
@@ -124,7 +124,6 @@ impl Core {
             no_touch: request.no_touch,
             key_at: first_key(&entry.keys),
             hash: request.hash,
-            one_key: one_key(&entry.keys),
             counts: !matches!(request.origin, Origin::Part { .. }),
         };
         let args = batch.args(index);

@@ -321,7 +321,7 @@ impl Moving {
                     ks.record(&[end.pop_command(), key.bytes]);
                     // The other shard counts the change: it is one.
                     let effect = Effect::Recorded { changes: 1 };
-                    core.exec.changed(&Change { command, db, args, effect, counts: false, key: None });
+                    core.exec.changed(&Change { command, db, args, effect, counts: false, key: 0 });
                     taken
                 });
                 Go::Run { parts: vec![(self.source, part)], last: false }
@@ -342,7 +342,7 @@ impl Moving {
             give(&mut ks, key, end, &given).expect("it holds a list or nothing, and nobody else may touch it");
             ks.record(&[end.push_command(), key.bytes, &given]);
             let effect = Effect::Recorded { changes: 1 };
-            core.exec.changed(&Change { command, db, args, effect, counts: true, key: None });
+            core.exec.changed(&Change { command, db, args, effect, counts: true, key: 0 });
         });
         Go::Run { parts: vec![(self.target, part)], last: true }
     }

@@ -157,7 +157,6 @@ impl Core {
             no_touch: session.is_touchless(),
             key_at: first_key(&pinyon_engine::command::registry().entry(id).keys),
             hash: 0,
-            one_key: false,
             counts: true,
         };
         let mut reply = std::mem::take(&mut self.scratch);

@@ -106,7 +106,7 @@ impl Exec {
         let served = match blocking::attempt(&mut cx, args, blocking) {
             Ok(None) => false,
             Ok(Some(effect)) => {
-                self.changed(&Change { command: run.command, db: run.db, args, effect, counts: true, key: None });
+                self.changed(&Change { command: run.command, db: run.db, args, effect, counts: true, key: 0 });
                 true
             }
             Err(error) => {
@@ -117,7 +117,7 @@ impl Exec {
         };
         self.serve_waiters();
         if self.holds {
-            self.hold(before, None, true);
+            self.hold(before, None);
         }
         (self.finish(run.command), served)
     }
@@ -145,7 +145,7 @@ impl Exec {
 
     fn note(&mut self, command: CommandId, db: DbIndex, args: Args<'_>, effect: Effect) {
         if effect != Effect::None {
-            self.changed(&Change { command, db, args, effect, counts: true, key: None });
+            self.changed(&Change { command, db, args, effect, counts: true, key: 0 });
         }
     }
 
@@ -321,7 +321,6 @@ impl Core {
             no_touch: ask.head.no_touch,
             key_at: first_key(&entry.keys),
             hash: 0,
-            one_key: false,
             counts: true,
         };
         let mut reply = Output::default();

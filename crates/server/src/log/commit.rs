@@ -230,7 +230,7 @@ impl Core {
         self.update_refusal();
         if self.exec.failed {
             // Reads go on, and nothing becomes durable that could be waited for.
-            self.exec.holds = false;
+            self.exec.set_holds(false);
             self.fail_waiting(io);
         }
     }

@@ -121,7 +121,8 @@ impl Core {
             log.durable.always_after(epoch);
         }
         log.told_write = false;
-        self.exec.holds = always && !self.exec.failed;
+        let holds = always && !self.exec.failed;
+        self.exec.set_holds(holds);
         Some(epoch)
     }
 

@@ -9,11 +9,13 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use pinyon_base::ShardId;
+use pinyon_engine::command::keys_of::KeyPlan;
+use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_durability::segment::{SegmentHeader, SegmentMaker};
 use pinyon_durability::{Durable, Epoch, Log, LogConfig, LogStart, Lsn, OpKind, StdDisk};
 
 use super::{Logged, Trouble, Writers};
-use crate::exec::Exec;
+use crate::exec::{Change, Exec};
 use crate::slab::Slab;
 
 /// The kind of records that hold operations of the engine.
@@ -184,6 +186,18 @@ impl Exec {
     #[inline]
     pub(crate) fn logs(&self) -> bool {
         self.log.is_some()
+    }
+
+    /// The hash of a command's first key, if it never has another.
+    pub(crate) fn only_key(&self, command: CommandId, hash: u64) -> Option<u64> {
+        (hash != 0 && matches!(registry().entry(command).keys, KeyPlan::One(_))).then_some(hash)
+    }
+
+    pub(crate) fn log_change(&mut self, change: &Change<'_>) {
+        self.shard.record(change.db, change.command, change.args, change.effect);
+        // Only `appendfsync always` wants to know of keys.
+        let key = if self.holds { self.only_key(change.command, change.key) } else { None };
+        self.log_changes(key);
     }
 
     /// Puts what the journal holds into the log, as one record, unless more belongs to it.

@@ -176,7 +176,7 @@ impl Core {
             let errand: Errand = Box::new(move |core, io| {
                 let log = ShardLog::new(header, core.disk(), maker, file, base, always);
                 core.exec.log = Some(Box::new(log));
-                core.exec.holds = always;
+                core.exec.set_holds(always);
                 core.exec.shard.set_journal(true);
                 io.mail(CoreId(0), Mail::Errand(Box::new(|core, io| core.seated(io))));
             });

@@ -108,15 +108,14 @@ impl Exec {
     }
 
     /// Works out what the reply of a command waits for that has just run: `before` is the last record before it. `key`: the
-    /// hash of its only key.
-    pub(crate) fn hold(&mut self, before: Lsn, key: Option<u64>, reads_keys: bool) {
+    /// hash of its only key; none: it may have read any.
+    pub(crate) fn hold(&mut self, before: Lsn, key: Option<u64>) {
         let Some(log) = &self.log else { return };
         let last = log.log.last_lsn();
         self.until = match key {
             _ if last > before => last,
             Some(hash) => log.durable.unstable(hash).unwrap_or_default(),
-            None if reads_keys => log.durable.unstable_any().unwrap_or_default(),
-            None => Lsn(0),
+            None => log.durable.unstable_any().unwrap_or_default(),
         };
     }
 }

@@ -130,7 +130,7 @@ impl Core {
         if effect != Effect::None {
             self.exec.stats.dirty += effect.changes();
             let command = caller.head.command;
-            self.exec.changed(&Change { command, db, args, effect: recorded, counts: false, key: None });
+            self.exec.changed(&Change { command, db, args, effect: recorded, counts: false, key: 0 });
         }
         Ok(output)
     }

@@ -93,7 +93,7 @@ impl Core {
             ks.remove_lazy(key);
             ks.restore(key, value);
         });
-        self.exec.changed(&Change { command, db, args, effect: Effect::Put { key: 2 }, counts: true, key: None });
+        self.exec.changed(&Change { command, db, args, effect: Effect::Put { key: 2 }, counts: true, key: 0 });
     }
 }
 
@@ -136,7 +136,7 @@ impl Procedure for Renaming {
                     let taken = core.on_key(db, args.args(), 1, |ks, key| ks.take(key));
                     // The other shard counts the change: it is one.
                     let effect = Effect::Deleted { key: 1 };
-                    core.exec.changed(&Change { command, db, args: args.args(), effect, counts: false, key: None });
+                    core.exec.changed(&Change { command, db, args: args.args(), effect, counts: false, key: 0 });
                     taken
                 });
                 Go::Run { parts: vec![(self.source, take)], last: false }

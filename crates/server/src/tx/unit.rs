@@ -15,7 +15,7 @@ use super::planted::{self, Bug};
 use super::queued::{How, Multi, Queued};
 use super::split::Caller;
 use crate::core::{Core, Io, Mail};
-use crate::dispatch::{first_key, one_key};
+use crate::dispatch::first_key;
 use crate::exec::Run;
 use crate::gather::Ticket;
 use crate::hop::{Batch, Origin, RequestHead};
@@ -112,7 +112,6 @@ impl Core {
             no_touch: session.is_touchless(),
             key_at: first_key(&entry.keys),
             hash: queued.hash,
-            one_key: one_key(&entry.keys),
             counts: true,
         };
         if self.leaves_node(conn, entry.row, args) {
@@ -238,7 +237,7 @@ impl Core {
         if !self.exec.holds {
             return Until::Now;
         }
-        self.exec.hold(before, None, true);
+        self.exec.hold(before, None);
         self.exec.until()
     }
 

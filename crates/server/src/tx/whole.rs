@@ -147,14 +147,14 @@ fn share(asked: &Asked, command: CommandId, db: DbIndex, args: &Kept, first: boo
         Asked::Flush(which) => slice(move |core| {
             let keys = core.empty(which);
             let effect = Effect::AsSent { changes: keys.min(u64::from(u32::MAX)) as u32 };
-            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: None });
+            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: 0 });
             Some(())
         }),
         Asked::Swap(a, b) => slice(move |core| {
             core.exec.shard.swap_db(a, b);
             // One change, whatever the number of shards.
             let effect = Effect::AsSent { changes: 1 };
-            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: first, key: None });
+            core.exec.changed(&Change { command, db, args: args.args(), effect, counts: first, key: 0 });
             Some(())
         }),
         Asked::Keys(pattern) => {

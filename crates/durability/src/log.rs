@@ -122,6 +122,8 @@ pub struct Log {
     table: CompressTable,
     shy: u32,
     buffers: Vec<AlignedBuffer>,
+    /// Empty memory of chunks that were written.
+    raws: Vec<Vec<u8>>,
     bytes_written: u64,
     /// The last seal.
     sealed: Lsn,
@@ -158,6 +160,7 @@ impl Log {
             table: CompressTable::large(),
             shy: 0,
             buffers: Vec::new(),
+            raws: Vec::new(),
             bytes_written: 0,
             sealed: Lsn(start.lsn.0 - 1),
             config,
@@ -254,7 +257,8 @@ impl Log {
         if self.open.raw.is_empty() {
             return;
         }
-        let next = self.empty_chunk();
+        let mut next = self.empty_chunk();
+        next.raw = self.raws.pop().unwrap_or_default();
         self.closed.push_back(mem::replace(&mut self.open, next));
         self.due = false;
     }
@@ -315,7 +319,7 @@ impl Log {
         true
     }
 
-    fn build(&mut self, chunk: Chunk) -> Op {
+    fn build(&mut self, mut chunk: Chunk) -> Op {
         let (mut buffer, stored, lz4) = self.pack(&chunk.raw);
         let set = |flag: u16, on: bool| if on { flag } else { 0 };
         let header = FrameHeader {
@@ -346,6 +350,10 @@ impl Log {
             self.rotation = Some((chunk.epoch, start));
             // Known at once where it goes on; otherwise when the segment is prepared.
             self.make_room(0);
+        }
+        if self.raws.len() < self.config.writes_max {
+            chunk.raw.clear();
+            self.raws.push(chunk.raw);
         }
         self.flight.sent(header.segment, header.last_complete(), chunk.seals.then_some(chunk.epoch));
         Op { segment: header.segment, kind: OpKind::Write { frame, offset, sync: chunk.always, buffer } }

@@ -137,7 +137,7 @@ impl Combining {
                     _ if is_empty => Effect::Deleted { key: at as u16 },
                     _ => Effect::Put { key: at as u16 },
                 };
-                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: None });
+                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: 0 });
                 Ok::<_, CommandError>(())
             })
         } else {
@@ -147,7 +147,7 @@ impl Combining {
                 let key = ks.key(args.args(), at);
                 union.merge_into(&mut ks, key)?;
                 let effect = Effect::Put { key: at as u16 };
-                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: None });
+                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: 0 });
                 Ok::<_, CommandError>(())
             })
         };

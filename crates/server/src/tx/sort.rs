@@ -152,7 +152,7 @@ impl Sorting {
             if sort::store(&mut ks, key, &values) {
                 let key = at as u16;
                 let effect = if values.is_empty() { Effect::Deleted { key } } else { Effect::Put { key } };
-                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: None });
+                core.exec.changed(&Change { command, db, args: args.args(), effect, counts: true, key: 0 });
             }
         });
         Go::Run { parts: vec![(owner, store)], last: true }

@@ -1,6 +1,7 @@
 //! What the keyspace promises, tested through [`Shard`]: [`model`] compares everything with a map, the others take one promise
 //! each.
 
+mod collections;
 mod deadlines;
 mod eviction;
 mod memory;

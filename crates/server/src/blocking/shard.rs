@@ -337,6 +337,8 @@ impl Core {
 
     /// The client's core has it wait no longer.
     pub(super) fn cancel_here(&mut self, io: &mut Io, id: WaitId) {
+        // A reply of this turn must not come after the word that there is none.
+        self.tell_served(io);
         if let Some(&number) = self.exec.waiters.by_id.get(&id) {
             if self.exec.waiters.all.get(&number).is_some_and(|waiter| waiter.stage == Stage::Serving) {
                 // Its reply is on the way.

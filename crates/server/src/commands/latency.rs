@@ -195,7 +195,7 @@ pub fn histogram(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         let stats = &core.exec.stats.commands;
         let known = wanted.iter().filter_map(|&id| {
             let stats = &stats[usize::from(id.0)];
-            stats.histogram.as_ref().map(|histogram| (id, (stats.calls, (**histogram).clone())))
+            stats.times.as_ref().map(|times| (id, (stats.calls, times.histogram())))
         });
         known.collect()
     };

@@ -43,7 +43,7 @@ pub(super) fn latencies(text: &mut Text, core: &Core, facts: &Facts) {
         return;
     }
     for (id, stats) in registry().all().zip(facts.commands()) {
-        let Some(histogram) = stats.histogram else { continue };
+        let Some(histogram) = stats.times.map(|times| times.histogram()) else { continue };
         let percentiles = core.config.latency_tracking_info_percentiles.iter();
         let values: Vec<String> =
             percentiles.map(|&p| format!("p{p}={:.3}", histogram.value_at_percentile(p) as f64 / 1000.0)).collect();

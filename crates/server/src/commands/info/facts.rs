@@ -182,7 +182,11 @@ impl Facts {
                 sum.ns += command.ns;
                 sum.rejected += command.rejected;
                 sum.failed += command.failed;
-                add_histogram(&mut sum.histogram, command.histogram.as_deref());
+                match (&mut sum.times, &command.times) {
+                    (_, None) => {}
+                    (Some(sum), Some(more)) => sum.add(more),
+                    (sum @ None, Some(more)) => *sum = Some(more.clone()),
+                }
             }
         }
         commands
@@ -256,7 +260,7 @@ impl Core {
     fn stats_part(&self, wanted: Wanted) -> CoreStats {
         let stats = &self.exec.stats;
         let command = |command: &CommandStats| CommandStats {
-            histogram: command.histogram.as_ref().filter(|_| wanted.histograms).cloned(),
+            times: command.times.as_ref().filter(|_| wanted.histograms).cloned(),
             ..*command
         };
         let listed = if wanted.commands || wanted.histograms { &stats.commands[..] } else { &[] };
@@ -298,7 +302,7 @@ impl Core {
     fn all_executions(&self) -> Option<Histogram<u64>> {
         let mut sum: Option<Box<Histogram<u64>>> = None;
         for command in &self.exec.stats.commands {
-            add_histogram(&mut sum, command.histogram.as_deref());
+            add_histogram(&mut sum, command.times.as_ref().map(|times| times.histogram()).as_ref());
         }
         sum.map(|histogram| *histogram)
     }

@@ -27,7 +27,6 @@ fn fill(client: &mut Client) {
         say("SET int 12345".to_owned());
         say(format!("SET long {}", "abc".repeat(30_000)));
         say("SET volatile soon EX 100000".to_owned());
-        say("SET gone soon PX 1".to_owned());
         for (size, long) in [(5, 5), (700, 5), (30, 9000)] {
             let text = |i: usize| format!("{i}{}", "y".repeat(long));
             for i in 0..size {

@@ -65,7 +65,7 @@ const CRATES: &[Crate] = &[
         dev: &["pinyon-testkit"],
     },
     Crate { folder: "sim", inner: &["base", "durability"], outer: &[], dev: &[] },
-    Crate { folder: "testkit", inner: &["base", "values", "engine"], outer: &[], dev: &[] },
+    Crate { folder: "testkit", inner: &["base", "resp", "values", "engine"], outer: &[], dev: &[] },
     Crate {
         folder: "bench",
         inner: &["base"],
@@ -100,13 +100,16 @@ const KERNEL_FOLDERS: &[&str] = &["bench/src/load/wire/"];
 /// Files in which cores may share something that changes: counters, and what is made once.
 const SHARING_FILES: &[&str] = &[
     "crates/engine/src/command/registry.rs",
+    "crates/engine/src/record/encode.rs",
     "crates/server/src/client_memory.rs",
     "crates/server/src/commands/info/process.rs",
     "crates/server/src/log/progress.rs",
     "crates/server/src/migration.rs",
     "crates/server/src/logging.rs",
     "crates/server/src/room.rs",
+    "crates/server/src/save/status.rs",
     "crates/server/src/shared.rs",
+    "crates/server/src/tx/planted.rs",
 ];
 /// Files of the runtime that take a lock: connections handed to another core, and the start and stop of the threads.
 const LOCKING_FILES: &[&str] = &["crates/runtime/src/mesh.rs", "crates/runtime/src/run.rs"];

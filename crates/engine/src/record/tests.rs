@@ -284,7 +284,7 @@ fn the_bytes_stay_as_they_are() {
     assert_eq!(record_of(&["SET a b PXAT 1700000000020"]), b"\x01\x01a\x95\xd0\x95\xff\xbc\x31\x01b");
     assert_eq!(record_of(&["DEL a b"]), b"", "nothing was there");
     assert_eq!(record_of(&["MSET a 1 b 2"]), b"\x01\x01a\x00\x011\x01\x01b\x00\x012");
-    assert_eq!(record_of(&["INCR a"]), b"\x04\x02\x04INCR\x01a");
+    assert_eq!(record_of(&["INCR a"]), b"\x04\x02\x04incr\x01a");
     assert_eq!(&record_of(&["SET a b", "DEL a"])[6..], b"\x00\x01a");
     let all = Slots::of(ShardId(0), 1);
     let apply = |record: &[u8]| Replayer::new(all, all).apply(&mut Shard::new(config()), record);

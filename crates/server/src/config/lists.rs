@@ -69,6 +69,8 @@ fn read_save(words: &[&str], before: &[String], repeated: bool) -> Result<Vec<St
     if matches!(words, [] | [""]) {
         return Ok(Vec::new());
     }
+    // Redis takes `--save "900 1"` for two words.
+    let words = if let [one] = words { one.split_whitespace().collect() } else { words.to_vec() };
     let mut points = if repeated { before.to_vec() } else { Vec::new() };
     for pair in words.chunks(2) {
         let [seconds, changes] = pair else { return Err(INVALID) };

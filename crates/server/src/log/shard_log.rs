@@ -9,10 +9,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use pinyon_base::ShardId;
-use pinyon_engine::command::keys_of::KeyPlan;
-use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_durability::segment::{SegmentHeader, SegmentMaker};
 use pinyon_durability::{Durable, Epoch, Log, LogConfig, LogStart, Lsn, OpKind, StdDisk};
+use pinyon_engine::command::keys_of::KeyPlan;
+use pinyon_engine::command::registry::{CommandId, registry};
 
 use super::{Logged, Trouble, Writers};
 use crate::exec::{Change, Exec};

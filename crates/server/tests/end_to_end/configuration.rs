@@ -153,7 +153,9 @@ fn start_by_file(path: &std::path::Path) -> Child {
 fn rewrite_keeps_what_was_set() {
     let file = std::env::temp_dir().join(format!("pinyon-rewrite-{}.conf", std::process::id()));
     let port = free_port().expect("a port");
-    let text = format!("# a comment that stays\nport {port}\nbind 127.0.0.1\nshards 2\npin no\n\nmaxclients 50 \n");
+    let text = format!(
+        "# a comment that stays\nport {port}\nbind 127.0.0.1\nshards 2\npin no\nappendonly no\n\nmaxclients 50 \n"
+    );
     std::fs::write(&file, text).expect("a file");
     let connect_when_up = || {
         let mut client = None;

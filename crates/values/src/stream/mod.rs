@@ -289,6 +289,10 @@ impl Stream {
                     block.drop_deleted_front();
                     marked as u64
                 });
+                // What lay behind the ID was deleted already.
+                if self.tree.leaf(first).len() == 0 {
+                    self.remove_block(first);
+                }
             }
             break;
         }

@@ -1,6 +1,6 @@
 //! Some of the fields: HSCAN in steps, HRANDFIELD by chance.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use pinyon_base::{glob_match, parse_i64};
 use pinyon_resp::{Args, Proto, Writer};
@@ -245,7 +245,7 @@ fn distinct<'h>(hash: &'h Hash, count: usize, rng: &mut Rng) -> Vec<Field<'h>> {
         fields.truncate(count);
         return fields;
     }
-    let (mut taken, mut fields) = (HashSet::with_capacity(count), Vec::with_capacity(count));
+    let (mut taken, mut fields) = (BTreeSet::new(), Vec::with_capacity(count));
     while fields.len() < count {
         let Some(field) = hash.random(&mut || rng.next_u64()) else { break };
         if taken.insert(field.name.to_vec()) {

@@ -2,7 +2,7 @@
 //!
 //! What SPOP took is not to be told from its arguments, so it is recorded as the SREM that takes the same.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use pinyon_base::number::parse_i64;
 use pinyon_resp::{Args, Writer};
@@ -201,8 +201,7 @@ fn distinct(set: &Set, wanted: usize, random: &mut dyn FnMut() -> u64, out: &mut
         });
         return;
     }
-    let mut seen: HashSet<Vec<u8>, ahash::RandomState> =
-        HashSet::with_capacity_and_hasher(wanted, ahash::RandomState::with_seeds(random(), random(), 1, 2));
+    let mut seen = BTreeSet::new();
     while seen.len() < wanted {
         let Some(member) = set.random(random) else { return };
         let member = member.to_vec();

@@ -1,6 +1,6 @@
 //! ZRANDMEMBER: members by chance.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use pinyon_base::number::parse_i64;
 use pinyon_resp::{Args, Writer};
@@ -98,8 +98,7 @@ fn distinct(zset: &ZSet, wanted: usize, with_scores: bool, random: &mut dyn FnMu
         });
         return;
     }
-    let hasher = ahash::RandomState::with_seeds(random(), random(), 1, 2);
-    let mut seen: HashSet<usize, _> = HashSet::with_capacity_and_hasher(wanted, hasher);
+    let mut seen = BTreeSet::new();
     while seen.len() < wanted {
         let rank = ((u128::from(random()) * zset.len() as u128) >> 64) as usize;
         if seen.insert(rank) {

@@ -10,7 +10,7 @@ use super::{Folder, fault, get, load_text, set};
 
 #[test]
 fn files_are_read() {
-    let text = "# a comment\n  PORT 7000 \n\nmaxmemory\t100mb\nrequirepass \"a b\\x21\"\nsave 900 1\nsave 300 10\nsave 60 5 30 2\n\
+    let text = "# a comment\n  PORT 7000 \n\nmaxmemory\t100mb\nrequirepass \"a b\\x21\"\nsave 900 1\nsave 300 10\nsave 60 5 30 2\nappendfilename x.aof\n\
                 rename-command FLUSHALL \"\"\nrename-command get Fetch\nclient-output-buffer-limit normal 1mb 2mb 3\r\n";
     let loaded = load_text(text).unwrap();
     let config = &loaded.config;
@@ -22,7 +22,7 @@ fn files_are_read() {
         OutputLimit { hard_bytes: 1 << 20, soft_bytes: 2 << 20, soft_seconds: 3 }
     );
     assert_eq!(config.client_output_buffer_limit.pubsub.soft_seconds, 60);
-    assert_eq!((loaded.directives, loaded.without_effect.len()), (9, 1));
+    assert_eq!((loaded.directives, loaded.without_effect.len()), (10, 1));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! The layout of entries is drawn in [`super::snapshot`]. Bytes are not trusted: those that make no sense are an error.
 
-use pinyon_base::{Blob, DbIndex, slot_of};
+use pinyon_base::{Blob, DbIndex, ShardId, slot_of};
 use pinyon_values::codec::{Builder, Decoder, Encoding, Kind, Part};
 use pinyon_values::{Collection, Item};
 
@@ -11,7 +11,7 @@ use super::block::{Content, INLINE_VALUE_MAX};
 use super::collections::Limits;
 use super::keyspace::content_of;
 use super::snapshot::FORMAT;
-use super::{NewValue, Shard, Ttl};
+use super::{NewValue, Piece, Shard, Ttl};
 use crate::record::read::Reader;
 use crate::record::{Damaged, Slots};
 
@@ -104,6 +104,28 @@ impl Loader {
         });
         let step = step.map_err(|error| Damaged::Value(error.to_string()))?;
         if step.need > 0 { Err(Damaged::Short) } else { Ok((value, step.consumed)) }
+    }
+}
+
+impl Shard {
+    /// Saves all entries and loads them again in their own place, all at once. False: not now, a snapshot is under way.
+    pub fn reload(&mut self) -> Result<bool, Damaged> {
+        if self.is_saving() {
+            return Ok(false);
+        }
+        self.begin_snapshot();
+        while self.snapshot_slice(usize::MAX) {}
+        let mut entries = Vec::new();
+        while let Some(batch) = self.take_batch() {
+            batch.pieces(&mut |piece| {
+                if let Piece::Bytes(bytes) = piece {
+                    entries.extend_from_slice(bytes);
+                }
+            });
+        }
+        self.flush_all(true);
+        Loader::new(Slots::of(ShardId(0), 1)).load(self, &entries)?;
+        Ok(true)
     }
 }
 

@@ -34,6 +34,25 @@ fn populate_and_digest() {
     assert_eq!(say(&mut client, "DEBUG POPULATE x"), "-ERR value is out of range, must be positive");
 }
 
+/// Every core's data, deadlines included.
+#[test]
+fn reload_keeps_all_data() {
+    let server = start(&["--enable-debug-command", "yes"]);
+    let mut client = connect(&server);
+    for number in 0..50 {
+        say(&mut client, &format!("SET {{{number}}}string {number} PX 100000000"));
+        say(&mut client, &format!("RPUSH {{{number}}}list a b {number}"));
+        say(&mut client, &format!("ZADD {{{number}}}zset 1 a {number} b"));
+        say(&mut client, &format!("XADD {{{number}}}stream 1-{number} field value"));
+    }
+    let before = say(&mut client, "DEBUG DIGEST");
+    assert_ne!(before, "0".repeat(40));
+    assert_eq!(say(&mut client, "DEBUG RELOAD"), "OK");
+    assert_eq!(say(&mut client, "DEBUG DIGEST"), before);
+    assert_eq!(say(&mut client, "DBSIZE"), "200");
+    assert!(say(&mut client, "PTTL {7}string").parse::<i64>().is_ok_and(|left| left > 0));
+}
+
 #[test]
 fn object_is_found_wherever_it_is() {
     let server = start(&["--enable-debug-command", "yes"]);
@@ -62,7 +81,7 @@ fn the_rest_of_debug() {
     assert_eq!(info(&mut client, "errorstats", "errorstat_MYCODE"), "count=1");
     let unknown =
         |what: &str| format!("-ERR unknown subcommand or wrong number of arguments for '{what}'. Try DEBUG HELP.");
-    for (line, what) in [("JMAP", "JMAP"), ("RELOAD", "RELOAD"), ("xyz", "xyz"), ("LOG", "LOG"), ("SLEEP 0 1", "SLEEP")]
+    for (line, what) in [("JMAP", "JMAP"), ("RELOAD x", "RELOAD"), ("xyz", "xyz"), ("LOG", "LOG"), ("SLEEP 0 1", "SLEEP")]
     {
         assert_eq!(say(&mut client, &format!("DEBUG {line}")), unknown(what));
     }

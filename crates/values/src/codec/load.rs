@@ -30,6 +30,8 @@ pub struct Builder {
     about: usize,
     collection: Option<Collection>,
     group: Option<GroupBuilder>,
+    /// The stream came without counts, as before Redis 7.0: what its groups have read is told by their last IDs.
+    is_uncounted: bool,
     is_whole: bool,
 }
 
@@ -48,7 +50,7 @@ const TWICE: Refused = Refused("an element is there twice");
 
 impl Builder {
     pub fn new(limits: Limits) -> Builder {
-        Builder { limits, about: 0, collection: None, group: None, is_whole: false }
+        Builder { limits, about: 0, collection: None, group: None, is_uncounted: false, is_whole: false }
     }
 
     /// The collection, if it is whole.
@@ -93,7 +95,15 @@ impl Builder {
             (Some(Collection::ZSet(zset)), Part::Member { member, score }) => {
                 first_time(zset.add(member.bytes(&mut [0; 20]), score, &limits.zset).is_none())?;
             }
-            (Some(Collection::Stream(stream)), part) => {
+            (Some(Collection::Stream(stream)), mut part) => {
+                if let Part::StreamState(state) = &part {
+                    self.is_uncounted = state.entries_added.is_none();
+                }
+                if let Part::Group(group) = &mut part
+                    && self.is_uncounted
+                {
+                    group.entries_read = stream.entries_up_to(group.last_id);
+                }
                 if put_stream(stream, &mut self.group, part, limits)? {
                     self.is_whole = true;
                 }

@@ -312,9 +312,11 @@ impl Stream {
         if self.max_deleted_id != StreamId::MIN && self.max_deleted_id >= first {
             return None;
         }
+        // What a payload says may make no sense.
+        let gone = self.entries_added.saturating_sub(self.len());
         match id.cmp(&first) {
-            std::cmp::Ordering::Less => Some(self.entries_added - self.len()),
-            std::cmp::Ordering::Equal => Some(self.entries_added - self.len() + 1),
+            std::cmp::Ordering::Less => Some(gone),
+            std::cmp::Ordering::Equal => Some(gone + 1),
             std::cmp::Ordering::Greater => None,
         }
     }

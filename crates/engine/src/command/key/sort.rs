@@ -233,7 +233,7 @@ impl Elements {
                 }
             }
             Some(ValueRef::Collection(CollectionRef::Set(set))) => {
-                items.extend((0..set.len()).filter_map(|index| set.nth(index)).map(|member| member.to_vec()));
+                set.scan(0, usize::MAX, &mut |member| items.push(member.to_vec()));
                 if options.keeps_order && options.store.is_some() {
                     (elements.is_ready, elements.as_text) = (false, true);
                 } else if options.keeps_order {

@@ -110,3 +110,23 @@ fn effects() {
     t.run("sort nokey store d");
     assert_eq!(t.effect(), Effect::None);
 }
+
+/// Sets that are tables, which have no places.
+#[test]
+fn large_sets() {
+    let mut t = Trial::new();
+    let mut set = Set::new();
+    for member in 0..1000 {
+        set.add(format!("m{:03}", (member * 7) % 1000).as_bytes(), &SetLimits::default());
+    }
+    assert_eq!(set.encoding(), "hashtable");
+    let mut ks = t.shard.keyspace(DbIndex(0), false);
+    let s = ks.key_of(b"s");
+    ks.put_collection(s, Collection::Set(Box::new(set)), Ttl::Clear);
+    t.expect(&[
+        ("sort s alpha limit 0 3", "*3 $4 m000 $4 m001 $4 m002"),
+        ("sort s alpha desc limit 997 9", "*3 $4 m002 $4 m001 $4 m000"),
+        ("sort s by nosort store d", ":1000"),
+        ("lrange d 998 -1", "*2 $4 m998 $4 m999"),
+    ]);
+}

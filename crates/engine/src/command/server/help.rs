@@ -288,6 +288,8 @@ pub const DEBUG: &[&str] = &[
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    Accepted for the sake of other servers' tests: here, long elements of lists need",
     "    no nodes of their own.",
+    "RELOAD",
+    "    Save all data as snapshots do and load it again, in memory.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether due keys are removed without being accessed (default: 1).",
     "SLEEP <seconds>",

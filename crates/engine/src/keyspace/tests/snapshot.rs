@@ -288,6 +288,22 @@ proptest! {
         prop_assert!(expected == contents(&mut again));
     }
 
+    /// A shard that loads what it has saved itself has the same data, and can be saved again.
+    #[test]
+    fn a_reload_changes_nothing(before in prop::collection::vec(happening(), 1..20)) {
+        let mut world = World::new();
+        before.iter().for_each(|happening| world.happen(happening));
+        let expected = contents(&mut world.shard);
+        prop_assert_eq!(world.shard.reload(), Ok(true));
+        prop_assert!(expected == contents(&mut world.shard));
+        for table in &world.shard.tables {
+            table.check();
+        }
+        world.shard.begin_snapshot();
+        prop_assert_eq!(world.shard.reload(), Ok(false), "one at a time");
+        prop_assert!(expected == contents(&mut world.shard));
+    }
+
     #[test]
     fn any_bytes_are_refused_without_a_panic(bytes: Vec<u8>) {
         let _ = Loader::new(Slots::of(ShardId(0), 1)).load(&mut Shard::new(config()), &bytes);

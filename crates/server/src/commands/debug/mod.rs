@@ -57,6 +57,7 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         (b"object", 3..=4) => object::object(core, io, call),
         (b"populate", 3..=5) => return populate(core, io, call),
         (b"protocol", 3) => return protocol::protocol(core, io, call),
+        (b"reload", 2) => reload(core, io, call),
         // How long an element must be for a node of its own: our nodes have no such limit, so any will do.
         (b"quicklist-packed-threshold", 3) => {
             let size = std::str::from_utf8(args.get(2)).ok().and_then(parse_memory);
@@ -95,6 +96,25 @@ fn log_fault(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
     );
     Ok(())
+}
+
+/// Has every core save its data and load it again, in memory.
+fn reload(core: &mut Core, io: &mut Io, call: &Call<'_>) {
+    let ticket = core.promise(call.conn);
+    core.gather_all(
+        io,
+        |core, io| {
+            core.exec.start(io.now_ms());
+            core.exec.shard.reload().map_err(|damaged| damaged.to_string())
+        },
+        move |core, io, shards| match shards.into_iter().collect::<std::result::Result<Vec<bool>, String>>() {
+            Ok(reloaded) if reloaded.contains(&false) => {
+                core.fail(io, ticket, &CommandError::text("ERR a snapshot is under way"));
+            }
+            Ok(_) => core.fulfil(io, ticket, |out| out.ok()),
+            Err(why) => core.fail(io, ticket, &CommandError::quoting("ERR the data could not be loaded: ", why.as_bytes(), "")),
+        },
+    );
 }
 
 fn selected(core: &Core, call: &Call<'_>) -> DbIndex {

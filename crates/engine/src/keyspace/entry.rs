@@ -95,7 +95,7 @@ impl Slot {
 
     #[inline]
     pub(super) fn set_version(&mut self, version: bool) {
-        self.0 = self.0.map_addr(|addr| addr & !VERSION | usize::from(version) * VERSION);
+        self.0 = self.0.map_addr(|addr| (addr & !VERSION) | usize::from(version));
     }
 
     /// Whether the value is a [`Blob`].

@@ -48,8 +48,10 @@ impl Epochs {
 /// Who asks for a cut: a core, and what is done there when the epoch that it ends is known.
 struct Asker {
     core: CoreId,
-    then: Box<dyn FnOnce(&mut Core, &mut Io, Epoch) + Send>,
+    then: Then,
 }
+
+type Then = Box<dyn FnOnce(&mut Core, &mut Io, Epoch) + Send>;
 
 /// Ends an epoch on all shards.
 struct Cutting {

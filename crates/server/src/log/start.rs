@@ -85,7 +85,7 @@ impl Core {
         let disk = claim.disk;
         let found = move |_: &Files| match recovery::find(disk)? {
             Found::Store(store) => Ok(store),
-            Found::Nothing => recovery::create(disk, new_id()).map_err(RecoveryError::from),
+            Found::Nothing => recovery::create(disk, new_id()),
         };
         self.help(io, found, |core, io, found| match found {
             Ok(store) => core.scan_store(io, store),

@@ -214,7 +214,7 @@ fn a_second_server_is_refused_and_so_is_damage() {
     let store = Store::new();
     let server = store.open(2, &[]);
     let mut client = connect(&server);
-    let refused = store.try_open(2, &[]).err().expect("the folder is in use");
+    let refused = store.try_open(2, &[]).expect_err("the folder is in use");
     assert!(refused.contains("in use by another server"), "{refused}");
     for number in 0..2000 {
         say(&mut client, &format!("SET key:{number} {number}"));
@@ -229,7 +229,7 @@ fn a_second_server_is_refused_and_so_is_damage() {
     let mut bytes = std::fs::read(&segment).expect("it is there");
     bytes[4096 + 100] ^= 1;
     std::fs::write(&segment, &bytes).expect("it can be written");
-    let refused = store.try_open(2, &[]).err().expect("the log is damaged");
+    let refused = store.try_open(2, &[]).expect_err("the log is damaged");
     assert!(refused.contains("is damaged at byte 4096") && refused.contains("log-repair yes"), "{refused}");
     let server = store.open(2, &["--log-repair", "yes"]);
     assert!(server.log().contains("went on in spite of this"), "{}", server.log());

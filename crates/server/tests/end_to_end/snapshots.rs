@@ -33,7 +33,7 @@ fn a_snapshot_with_what_came_after_it_is_found_again_by_any_number_of_shards() {
     assert_eq!(say(&mut client, "BGSAVE"), "Background saving started");
     // Whatever of these comes while it is made and whatever after it: all of it counts.
     for number in 0..2000 {
-        assert_eq!(say(&mut client, &format!("APPEND key:{number} :{number}")).parse::<u64>().is_ok(), true);
+        assert!(say(&mut client, &format!("APPEND key:{number} :{number}")).parse::<u64>().is_ok());
         assert_eq!(say(&mut client, &format!("SET new:{number} {number}")), "OK");
     }
     assert_eq!(say(&mut client, "DEL key:19000 key:19001 key:2500"), "3");

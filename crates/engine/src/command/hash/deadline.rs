@@ -163,7 +163,7 @@ impl Conditions {
     fn admit(self, old: Option<i64>, new: i64) -> bool {
         match old {
             None => !self.xx && !self.gt,
-            Some(old) => !self.nx && !(self.gt && new <= old) && !(self.lt && new >= old),
+            Some(old) => !(self.nx || self.gt && new <= old || self.lt && new >= old),
         }
     }
 }

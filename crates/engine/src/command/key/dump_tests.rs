@@ -44,26 +44,29 @@ fn a_dump_is_restored() {
     assert_eq!(ks.peek(copy).map(|value| value.encoding()), Some("int"));
 }
 
+/// TTL, payload, options, reply.
+type Case<'a> = (&'a str, &'a [u8], &'a [&'a str], &'a str);
+
 #[test]
 fn what_is_refused_and_in_which_order() {
     let mut trial = Trial::new();
     trial.expect(&[("SET k old", "+OK")]);
     let mut changed = HELLO.to_vec();
     changed[3] ^= 1;
-    let cases: &[(&str, &str, &[u8], &[&str], &str)] = &[
-        ("k", "0", HELLO, &[], "-BUSYKEY Target key name already exists."),
-        ("k", "x", b"", &["what"], "-ERR syntax error"),
-        ("k", "x", b"", &["REPLACE"], "-ERR value is not an integer or out of range"),
-        ("k", "-1", b"", &["REPLACE"], "-ERR Invalid TTL value, must be >= 0"),
-        ("k", "0", &changed, &["REPLACE"], "-ERR DUMP payload version or checksum are wrong"),
-        ("k", "0", HELLO, &["IDLETIME", "-1"], "-ERR Invalid IDLETIME value, must be >= 0"),
-        ("k", "0", HELLO, &["FREQ", "256"], "-ERR Invalid FREQ value, must be >= 0 and <= 255"),
-        ("k", "0", HELLO, &["FREQ", "x"], "-ERR value is not an integer or out of range"),
-        ("k", "0", HELLO, &["FREQ", "1", "IDLETIME", "1"], "-ERR syntax error"),
-        ("k", "0", HELLO, &["FREQ"], "-ERR syntax error"),
+    let cases: &[Case<'_>] = &[
+        ("0", HELLO, &[], "-BUSYKEY Target key name already exists."),
+        ("x", b"", &["what"], "-ERR syntax error"),
+        ("x", b"", &["REPLACE"], "-ERR value is not an integer or out of range"),
+        ("-1", b"", &["REPLACE"], "-ERR Invalid TTL value, must be >= 0"),
+        ("0", &changed, &["REPLACE"], "-ERR DUMP payload version or checksum are wrong"),
+        ("0", HELLO, &["IDLETIME", "-1"], "-ERR Invalid IDLETIME value, must be >= 0"),
+        ("0", HELLO, &["FREQ", "256"], "-ERR Invalid FREQ value, must be >= 0 and <= 255"),
+        ("0", HELLO, &["FREQ", "x"], "-ERR value is not an integer or out of range"),
+        ("0", HELLO, &["FREQ", "1", "IDLETIME", "1"], "-ERR syntax error"),
+        ("0", HELLO, &["FREQ"], "-ERR syntax error"),
     ];
-    for (key, ttl, payload, options, expected) in cases {
-        assert_eq!(restore(&mut trial, key, ttl, payload, options), *expected, "{options:?}");
+    for (ttl, payload, options, expected) in cases {
+        assert_eq!(restore(&mut trial, "k", ttl, payload, options), *expected, "{options:?}");
         assert_eq!(trial.effect(), Effect::None);
     }
     trial.expect(&[("GET k", "$3 old")]);

@@ -108,7 +108,7 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, mut adding: Adding) -> Result<Effect, Co
     if adding.nx && adding.xx {
         return Err(CommandError::text("ERR XX and NX options at the same time are not compatible"));
     }
-    if (adding.gt && adding.nx) || (adding.lt && adding.nx) || (adding.gt && adding.lt) {
+    if adding.nx && (adding.gt || adding.lt) || adding.gt && adding.lt {
         return Err(CommandError::text("ERR GT, LT, and/or NX options at the same time are not compatible"));
     }
     if adding.incr && elements.len() > 2 {

@@ -110,7 +110,9 @@ impl World {
                             );
                         }
                         Kind::Middle => ks.put(key, NewValue::Text(&text(500)), Ttl::Keep),
-                        Kind::Long if key.hash % 64 == 0 => ks.put(key, NewValue::Text(&text(40_000)), Ttl::Clear),
+                        Kind::Long if key.hash.is_multiple_of(64) => {
+                            ks.put(key, NewValue::Text(&text(40_000)), Ttl::Clear)
+                        }
                         Kind::Long => {}
                     }
                 }

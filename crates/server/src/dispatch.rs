@@ -46,6 +46,8 @@ pub struct Parsed {
 const PARSE_AHEAD: usize = 32;
 /// Commands that one connection may run in one turn.
 const COMMANDS_PER_TURN: u32 = 512;
+/// Arguments, up to which their places are parsed into memory that is kept: that of a longer command is given back.
+const SPANS_KEPT_MAX: usize = 16 << 10;
 /// What became of a piece of input.
 pub enum Progress {
     /// All complete commands ran; at least `need` bytes belong to the one that is not complete.
@@ -63,7 +65,9 @@ impl Core {
         let result = self.run_pipelines(io, conn, data, &mut parsed, &mut spans);
         self.running = None;
         self.parsed = parsed;
-        self.spans = spans;
+        if spans.capacity() <= SPANS_KEPT_MAX {
+            self.spans = spans;
+        }
         if self.sessions.get(conn).is_some_and(|session| session.slots.is_some()) {
             io.hold(conn);
         }
@@ -92,6 +96,9 @@ impl Core {
             spans.clear();
             if resumed {
                 spans.append(&mut session.partial);
+                if session.partial.capacity() > SPANS_KEPT_MAX {
+                    session.partial = Vec::new();
+                }
                 resumed = false;
             }
             let mut parser = std::mem::take(&mut session.parser);

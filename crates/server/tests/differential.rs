@@ -16,7 +16,12 @@ fn start(options: ServerOptions) -> Server {
 
 fn compare(oracle: Program, era: Era) {
     let oracle = start(ServerOptions::new(oracle));
-    let pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let mut options = ServerOptions::new(Program::Pinyon).shards(SHARDS);
+    if era == Era::Redis70 {
+        // It has no packed sets yet, and OBJECT ENCODING tells.
+        options = options.args(["--set-max-listpack-entries", "0"]);
+    }
+    let pinyon = start(options);
     let address = pinyon.address();
     compare_at(&oracle, pinyon, &address, era);
 }

@@ -33,7 +33,7 @@
 
 use std::ops::Range;
 
-use pinyon_base::parse_f64;
+use pinyon_base::{Extended, parse_f64};
 use pinyon_resp::{Args, Output, Proto, Writer};
 
 use crate::keyspace::{Key, KeyType, Keyspace};
@@ -208,13 +208,22 @@ pub fn joined(one: Effect, other: Effect) -> Effect {
 
 /// A timeout in seconds, as all commands but XREAD and XREADGROUP have it.
 pub fn timeout(text: &[u8]) -> Result<Patience, CommandError> {
-    let seconds = parse_f64(text).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    let seconds = seconds(text).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
     let millis = (seconds * 1000.0).ceil();
     // As in Redis 7.0, what does not fit in an integer is taken for negative.
     if millis < 0.0 || millis >= i64::MAX as f64 {
         return Err(CommandError::text("ERR timeout is negative"));
     }
     Ok(if millis == 0.0 { Patience::Forever } else { Patience::Millis(millis as u64) })
+}
+
+/// Redis reads 80-bit numbers here: those out of the range of doubles are infinite, or next to nothing.
+fn seconds(text: &[u8]) -> Option<f64> {
+    parse_f64(text).or_else(|| {
+        Extended::parse(text)?;
+        let rounded: f64 = std::str::from_utf8(text).ok()?.parse().unwrap_or(f64::INFINITY);
+        Some(if rounded == 0.0 { f64::MIN_POSITIVE.copysign(rounded) } else { rounded })
+    })
 }
 
 /// A timeout in milliseconds (XREAD and XREADGROUP).
@@ -241,10 +250,11 @@ mod tests {
         assert_eq!(text("0.0001"), Ok(Patience::Millis(1)));
         assert_eq!(text("1.5"), Ok(Patience::Millis(1500)));
         assert_eq!(text("9e15"), Ok(Patience::Millis(9_000_000_000_000_000_000)));
-        for out in ["-1", "inf", "-inf", "1e30", "9223372036854775807"] {
+        for out in ["-1", "inf", "-inf", "1e30", "9223372036854775807", "1e4932", "-1e4932"] {
             assert_eq!(text(out), negative(), "{out}");
         }
-        for wrong in ["", "x", "nan", "1.5e"] {
+        assert_eq!(text("1e-400"), Ok(Patience::Millis(1)));
+        for wrong in ["", "x", "nan", "1.5e", "1e5000"] {
             assert_eq!(text(wrong), Err("ERR timeout is not a float or out of range".to_owned()), "{wrong}");
         }
         assert_eq!(timeout_millis(b"7"), Ok(Patience::Millis(7)));

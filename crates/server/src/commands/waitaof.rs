@@ -11,15 +11,13 @@ use crate::core::{Core, Io};
 use crate::log::AofWait;
 
 pub fn waitaof(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let number = |at: usize| parse_i64(call.args.get(at)).ok_or(CommandError::NotInteger);
-    let local = number(1)?;
+    let local = parse_i64(call.args.get(1)).ok_or(CommandError::NotInteger)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::text("ERR value is out of range, value must between 0 and 1"));
     }
-    let replicas = number(2)?;
-    if replicas < 0 {
-        return Err(CommandError::text("ERR value is out of range, must be positive"));
-    }
+    // As Redis says of what is no number, too.
+    let not_a_count = CommandError::text("ERR value is out of range, must be positive");
+    let replicas = parse_i64(call.args.get(2)).filter(|count| *count >= 0).ok_or(not_a_count)?;
     let not_a_time = CommandError::text("ERR timeout is not an integer or out of range");
     let timeout_ms = parse_i64(call.args.get(3)).ok_or(not_a_time)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;

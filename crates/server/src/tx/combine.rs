@@ -98,12 +98,13 @@ impl Combining {
                 for at in positions {
                     let key = ks.key(args.args(), at);
                     if is_bits {
-                        texts.push((at, operation::source(&mut ks, key)?.unwrap_or_default()));
+                        let text = operation::source(&mut ks, key).map_err(|error| (at, error))?;
+                        texts.push((at, text.unwrap_or_default()));
                     } else {
-                        union.read(&mut ks, key)?;
+                        union.read(&mut ks, key).map_err(|error| (at, error))?;
                     }
                 }
-                Ok::<_, CommandError>(if is_bits { Gathered::Texts(texts) } else { Gathered::Union(union) })
+                Ok::<_, (usize, CommandError)>(if is_bits { Gathered::Texts(texts) } else { Gathered::Union(union) })
             });
             (share.owner, part)
         };
@@ -111,13 +112,17 @@ impl Combining {
     }
 
     fn combine(&mut self, core: &mut Core, outcomes: Outcomes) -> Go {
-        let (mut texts, mut union) = (Vec::new(), Union::default());
+        let (mut texts, mut union, mut errors) = (Vec::new(), Union::default(), Vec::new());
         for (_, outcome) in outcomes {
-            match outcome.worked::<Result<Gathered, CommandError>>() {
+            match outcome.worked::<Result<Gathered, (usize, CommandError)>>() {
                 Ok(Gathered::Texts(some)) => texts.extend(some),
                 Ok(Gathered::Union(part)) => union.join(&part),
-                Err(error) => return self.caller.error(core, &error),
+                Err(error) => errors.push(error),
             }
+        }
+        // The first source that is wrong is complained of, wherever it is.
+        if let Some((_, error)) = errors.into_iter().min_by_key(|(position, _)| *position) {
+            return self.caller.error(core, &error);
         }
         let Some((at, owner)) = self.destination else {
             return Go::Reply(self.caller.reply(|out| out.int(union.count() as i64)));

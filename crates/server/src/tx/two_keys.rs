@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pinyon_base::DbIndex;
 use pinyon_engine::command::key::transfer::{CopyOptions, copy_options};
 use pinyon_engine::command::registry::CommandId;
-use pinyon_engine::command::string::lcs::{LcsOptions, lcs_of};
+use pinyon_engine::command::string::lcs::{self, LcsOptions, lcs_of};
 use pinyon_engine::keyspace::{Key, Keyspace, OwnedValue};
 use pinyon_engine::{CommandError, Effect};
 use pinyon_resp::Args;
@@ -203,22 +203,22 @@ impl Procedure for Comparing {
         if !std::mem::replace(&mut self.asked, true) {
             let read = |position: usize| {
                 let args = self.args.clone();
-                let text =
-                    |ks: &mut Keyspace<'_>, key: Key<'_>| ks.read(key).map_or_else(Vec::new, |value| value.to_vec());
-                once(move |core, _| core.on_key(db, args.args(), position, text))
+                once(move |core, _| core.on_key(db, args.args(), position, lcs::text))
             };
             return Go::Run { parts: vec![(self.owners[0], read(1)), (self.owners[1], read(2))], last: true };
         }
-        let mut texts: Vec<(u16, Vec<u8>)> = outcomes.into_iter().map(|(shard, text)| (shard, text.worked())).collect();
+        type Text = Result<Vec<u8>, CommandError>;
+        let mut texts: Vec<(u16, Text)> = outcomes.into_iter().map(|(shard, text)| (shard, text.worked())).collect();
         // They come in the order of the shards.
         texts.sort_by_key(|(shard, _)| *shard != self.owners[0]);
         // As in Redis, the keys are read before wrong options are complained of.
-        let options = match self.options.clone() {
-            Ok(options) => options,
+        let texts = texts.into_iter().map(|(_, text)| text).collect::<Result<Vec<_>, _>>();
+        let (texts, options) = match texts.and_then(|texts| Ok((texts, self.options.clone()?))) {
+            Ok(both) => both,
             Err(error) => return self.caller.error(core, &error),
         };
         let mut result = Ok(());
-        let reply = self.caller.reply(|out| result = lcs_of(&texts[0].1, &texts[1].1, options, out));
+        let reply = self.caller.reply(|out| result = lcs_of(&texts[0], &texts[1], options, out));
         match result {
             Ok(()) => Go::Reply(reply),
             Err(error) => self.caller.error(core, &error),

@@ -20,6 +20,16 @@ impl Reply {
     pub fn is_error(&self) -> bool {
         matches!(self, Reply::Value { value, .. } if value.is_error())
     }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Reply::Value { value, .. } if value.is_null())
+    }
+
+    /// Whether it is an error, or holds one as the replies of a transaction do.
+    pub fn has_error(&self) -> bool {
+        let Reply::Value { value, .. } = self else { return false };
+        value.is_error() || value.as_array().is_some_and(|values| values.iter().any(Value::is_error))
+    }
 }
 
 impl std::fmt::Display for Reply {
@@ -76,6 +86,10 @@ fn values(how: How, full_name: &str, a: &Value, b: &Value) -> Result<(), String>
         How::Docs => ensure(without_sentences(a) == without_sentences(b), "more than sentences differ"),
         How::Info => info(a, b),
         How::CommandInfo => ensure(without_notes(a) == without_notes(b), "more than order and notes differ"),
+        How::Encoding => ensure(
+            a.as_str().zip(b.as_str()).is_some_and(|(a, b)| is_sorted_set_form(a) && is_sorted_set_form(b)),
+            "the encodings are not the same",
+        ),
         // What the side did with the keys was compared already.
         // The keys themselves were asked about already.
         How::KindOfKey if a.is_null() != b.is_null() => Ok(()),
@@ -83,6 +97,11 @@ fn values(how: How, full_name: &str, a: &Value, b: &Value) -> Result<(), String>
         How::Swept | How::Member => ensure(same_shape_of_keys(a, b), "the kinds are not the same"),
         How::NotSent => ensure(false, "was not to be sent"),
     }
+}
+
+/// Whether a sorted set may have this encoding; hashes have the first one, too.
+fn is_sorted_set_form(encoding: &str) -> bool {
+    matches!(encoding, "listpack" | "skiplist")
 }
 
 /// What is in an array, or the pairs of a map, in an order of their own. None: it is neither.

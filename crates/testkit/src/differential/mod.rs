@@ -22,7 +22,7 @@ use pinyon_base::write_quoted;
 pub use generate::Era;
 
 use crate::{Address, Client};
-use allowed::{How, how};
+use allowed::{How, how, is_counted_differently};
 use compare::{Reply, compare};
 use generate::{Generator, full_name};
 use side::Side;
@@ -158,6 +158,7 @@ impl Differential {
         if let Err(error) = sent {
             return self.broken("sending", &step.calls[0], &error);
         }
+        let mut counts_differ = false;
         for args in &step.calls {
             let oracle = match self.oracle.receive(connection) {
                 Ok(reply) => reply,
@@ -171,6 +172,7 @@ impl Differential {
             self.remember(connection, args, &oracle);
             let name = full_name(args);
             let how = how(&name, args.len());
+            counts_differ |= is_counted_differently(&name, oracle.has_error(), oracle.is_null());
             let agreed = match compare(how, &name, &oracle, &subject) {
                 Ok(()) => self.look_closer(how, connection, args, &oracle, &subject),
                 Err(why) => Ok(Err(why)),
@@ -189,7 +191,17 @@ impl Differential {
                 };
             }
         }
+        if counts_differ && let Err(error) = self.count_anew() {
+            return self.broken("CONFIG RESETSTAT", &step.calls[0], &error);
+        }
         true
+    }
+
+    /// What was counted up to here cannot be compared any more.
+    fn count_anew(&mut self) -> io::Result<()> {
+        self.oracle.observer().call(&["CONFIG", "RESETSTAT"])?;
+        self.subject.observer().call(&["CONFIG", "RESETSTAT"])?;
+        Ok(())
     }
 
     /// What a reply alone does not show: the rest of a SCAN, and whether a random key exists.
@@ -211,8 +223,7 @@ impl Differential {
                 let b = self.subject.sweep(connection, args, b)?;
                 if args.iter().any(|arg| arg.eq_ignore_ascii_case(b"type")) {
                     // Redis counts the keys that it looks at here as hits: nothing to compare, so both begin anew.
-                    self.oracle.observer().call(&["CONFIG", "RESETSTAT"])?;
-                    self.subject.observer().call(&["CONFIG", "RESETSTAT"])?;
+                    self.count_anew()?;
                 }
                 Ok(if a == b {
                     Ok(())

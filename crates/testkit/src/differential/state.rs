@@ -39,7 +39,11 @@ pub(super) fn read(client: &mut Client, era: Era) -> io::Result<State> {
             if era == Era::Redis70 {
                 questions.push(vec![b"OBJECT", b"ENCODING", &key]);
             }
-            let answers = client.pipeline(&questions)?;
+            let mut answers = client.pipeline(&questions)?;
+            if answers[0].as_str() == Some("zset") {
+                // Either form: see "object|encoding" in `allowed.rs`.
+                answers.truncate(4);
+            }
             let mut shown: Vec<String> = answers.iter().map(show).collect();
             shown.extend(elements(client, answers[0].as_str().unwrap_or_default(), &key)?);
             state.insert(format!("db {db} key \"{}\"", key.escape_ascii()), shown.join(", "));

@@ -104,6 +104,11 @@ impl Unit {
     }
 }
 
+/// Where the word FIELDS is, which must have something behind it. Without it nothing else is looked at.
+pub(super) fn fields_position(args: Args<'_>, from: usize) -> Result<usize, CommandError> {
+    (from..args.len() - 1).find(|at| args.get(*at).eq_ignore_ascii_case(b"fields")).ok_or(NUMFIELDS)
+}
+
 /// Where the fields are, given the position of the word FIELDS: a count and as many names, and nothing else. `per_field`: how
 /// many arguments belong to each.
 pub(super) fn first_field(
@@ -134,10 +139,10 @@ impl Conditions {
     /// Reads them from the third argument up to the word FIELDS, whose position it gives.
     fn parse(args: Args<'_>) -> Result<(Conditions, usize), CommandError> {
         let mut found = Conditions::default();
-        for at in 3..args.len() {
+        let fields_at = fields_position(args, 3)?;
+        for at in 3..fields_at {
             let option = args.get(at);
             let flag = match () {
-                () if option.eq_ignore_ascii_case(b"fields") => return found.check().map(|()| (found, at)),
                 () if option.eq_ignore_ascii_case(b"nx") => &mut found.nx,
                 () if option.eq_ignore_ascii_case(b"xx") => &mut found.xx,
                 () if option.eq_ignore_ascii_case(b"gt") => &mut found.gt,
@@ -146,7 +151,7 @@ impl Conditions {
             };
             *flag = true;
         }
-        found.check().and(Err(NUMFIELDS))
+        found.check().map(|()| (found, fields_at))
     }
 
     fn check(self) -> Result<(), CommandError> {
@@ -347,6 +352,10 @@ mod tests {
             ("hexpire h 10 fields x a", number),
             ("hexpire h 10 foo fields 1 a", "-ERR Unsupported option foo"),
             ("hexpire h abc foo fields 1 a", "-ERR Unsupported option foo"),
+            ("hexpire h abc foo fields 2 a", "-ERR Unsupported option foo"),
+            ("hexpire h abc 3 206 xx a", NUMFIELDS),
+            ("hexpire h 10 nx xx foo 1 a", NUMFIELDS),
+            ("hexpire h 10 nx foo a fields", NUMFIELDS),
             ("hexpire h 10 nx xx fields 5 a", BOTH),
             ("hexpire h 10 nx gt fields 1 a", BOTH),
             ("hexpire h -1 gt lt fields 1 a", "-ERR GT and LT options at the same time are not compatible"),

@@ -3,7 +3,7 @@
 use pinyon_resp::Args;
 use pinyon_values::hash::{FieldTtl, Hash};
 
-use super::deadline::{FIELDS, NUMFIELDS, Unit, fields_word, first_field, settle};
+use super::deadline::{FIELDS, NUMFIELDS, Unit, fields_position, fields_word, first_field, settle};
 use super::{KEY, write_item};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
@@ -120,10 +120,10 @@ impl<'a> Options<'a> {
     fn parse(args: Args<'a>, sets: bool) -> Result<(Options<'a>, usize), CommandError> {
         let mut options = Options::default();
         let mut at = 2;
-        while at < args.len() {
+        let fields_at = fields_position(args, at)?;
+        while at < fields_at {
             let word = args.get(at).to_ascii_lowercase();
             let unit = match &word[..] {
-                b"fields" => return Ok((options, at)),
                 b"ex" => Some(Unit::SECONDS),
                 b"px" => Some(Unit::MILLISECONDS),
                 b"exat" => Some(Unit::SECONDS.absolute()),
@@ -132,7 +132,7 @@ impl<'a> Options<'a> {
             };
             if let Some(unit) = unit {
                 at += 1;
-                if at >= args.len() {
+                if at >= fields_at {
                     return Err(CommandError::Syntax);
                 }
                 let fits = matches!(options.change, Change::None)
@@ -143,7 +143,7 @@ impl<'a> Options<'a> {
             }
             at += 1;
         }
-        Err(CommandError::Syntax)
+        Ok((options, fields_at))
     }
 
     fn take_word(&mut self, word: &[u8], sets: bool) -> Result<(), CommandError> {
@@ -306,6 +306,8 @@ mod tests {
             ("hgetex h ex abc ex 10 fields 1 c", "*1 $1 3"),
             ("hgetex h fields 2 c", NUMFIELDS),
             ("hgetex h fields 1 c ex 10", NUMFIELDS),
+            ("hgetex h foo 1 a", NUMFIELDS),
+            ("hgetex h foo fields 2 a", "-ERR syntax error"),
             ("hgetex h ex abc fields 2 c", NUMFIELDS),
             ("hgetex s ex abc fields 1 c", WRONG),
             ("hgetex nokey ex 10 fields 2 a b", "*2 $-1 $-1"),
@@ -355,6 +357,9 @@ mod tests {
             ("hsetex h fields 2 a 5", NUMFIELDS),
             ("hsetex h fields 1 a 5 b", NUMFIELDS),
             ("hsetex h fields 1 a 5 ex 10", NUMFIELDS),
+            ("hsetex h ex abc a 5", NUMFIELDS),
+            ("hsetex h foo fields 2 a 5", "-ERR syntax error"),
+            ("hsetex h pxat fields fields 1 a 5", "-ERR syntax error"),
             ("hsetex h fields x a 5", "-ERR value is not an integer or out of range"),
             ("hsetex s ex -1 fields 1 a 5", WRONG),
             ("hsetex s xx fields 1 a 5", WRONG),

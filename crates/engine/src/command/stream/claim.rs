@@ -146,6 +146,8 @@ fn claim_options<'a>(args: Args<'a>, first: usize, now: i64) -> Result<(Claim<'a
 
 fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (key, now, proto) = (cx.ks.key(args, 1), cx.ks.now().0, cx.out.proto);
+    // Counted as found or missed, though it writes: as in Redis.
+    cx.ks.read_as::<Stream>(key)?;
     let stream = cx.ks.update::<Stream>(key)?.filter(|stream| stream.group(args.get(2)).is_some());
     let stream = stream.ok_or_else(|| no_group(key.bytes, args.get(2), "'"))?;
     let idle_min = parse_i64(args.get(4));
@@ -207,6 +209,8 @@ const LOOKED_AT: usize = 10;
 
 fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (key, now, proto) = (cx.ks.key(args, 1), cx.ks.now().0, cx.out.proto);
+    // Counted as found or missed, as in Redis; what is there is looked at below.
+    cx.ks.read(key);
     let idle_min = parse_i64(args.get(4));
     let idle_min = idle_min.ok_or(CommandError::text("ERR Invalid min-idle-time argument for XAUTOCLAIM"))?;
     let from = id::parse_start(args.get(5))?;

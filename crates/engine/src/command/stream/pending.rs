@@ -28,6 +28,8 @@ pub(super) const XACK: Command = Command {
 
 fn xack(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
+    // Counted as found or missed, though it writes: as in Redis.
+    cx.ks.read_as::<Stream>(key)?;
     let Some(group) = cx.ks.update::<Stream>(key)?.and_then(|stream| stream.group_mut(args.get(2))) else {
         cx.out.int(0);
         return Ok(Effect::None);

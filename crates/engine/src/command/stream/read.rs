@@ -238,7 +238,12 @@ fn serve(cx: &mut Cx<'_>, args: Args<'_>, attempt: Try) -> Result<Served, Comman
     let mut entries = Gathered::new(cx.out.proto);
     let changes = match request.group_at {
         None => {
-            let Some(stream) = cx.ks.peek_as::<Stream>(key)? else { return Ok(Served::Nothing) };
+            let stream = match attempt.occasion {
+                // Counted a second time after `check`, as in Redis.
+                Occasion::Asked => cx.ks.read_as::<Stream>(key)?,
+                Occasion::Ready => cx.ks.peek_as::<Stream>(key)?,
+            };
+            let Some(stream) = stream else { return Ok(Served::Nothing) };
             let from = above.next().filter(|_| stream.last_entry() > Some(above));
             let Some(from) = from else { return Ok(Served::Nothing) };
             entries.add_range(stream, (from, StreamId::MAX), false, request.count, |_| {});
@@ -248,6 +253,9 @@ fn serve(cx: &mut Cx<'_>, args: Args<'_>, attempt: Try) -> Result<Served, Comman
             let is_gone = attempt.occasion == Occasion::Ready && !matches!(cx.ks.peek_as::<Stream>(key), Ok(Some(_)));
             if is_gone {
                 return Err(CommandError::text("UNBLOCKED the stream key no longer exists"));
+            }
+            if attempt.occasion == Occasion::Asked {
+                cx.ks.read_as::<Stream>(key)?;
             }
             let Some(stream) = cx.ks.update::<Stream>(key)? else { return Ok(Served::Nothing) };
             if attempt.occasion == Occasion::Ready && stream.group(args.get(at)).is_none() {

@@ -9,6 +9,7 @@ use pinyon_resp::{Args, Writer};
 
 use super::string;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
+use crate::keyspace::{Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 pub const LCS: Command = Command {
@@ -34,20 +35,27 @@ pub const LCS: Command = Command {
 };
 
 /// The error for a key that holds something else than a string.
-pub const NOT_STRINGS: CommandError = CommandError::text("ERR The specified keys must contain string values");
+const NOT_STRINGS: CommandError = CommandError::text("ERR The specified keys must contain string values");
 
 fn lcs(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let mut text = |i: usize| -> Result<Vec<u8>, CommandError> {
-        let key = cx.ks.key(args, i);
-        match cx.ks.read(key) {
-            Some(value) => Ok(string(value).map_err(|_| NOT_STRINGS)?.to_vec()),
-            None => Ok(Vec::new()),
-        }
+    let mut text = |at: usize| {
+        let key = cx.ks.key(args, at);
+        text(&mut cx.ks, key)
     };
-    let (a, b) = (text(1)?, text(2)?);
+    // Both are looked up before anything is complained of.
+    let (a, b) = (text(1), text(2));
+    let (a, b) = (a?, b?);
     let options = LcsOptions::parse(args, cx.ks.string_bytes_max())?;
     lcs_of(&a, &b, options, &mut cx.out)?;
     Ok(Effect::None)
+}
+
+/// The text under a key, an empty one when there is none.
+pub fn text(ks: &mut Keyspace<'_>, key: Key<'_>) -> Result<Vec<u8>, CommandError> {
+    match ks.read(key) {
+        Some(value) => Ok(string(value).map_err(|_| NOT_STRINGS)?.to_vec()),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// What LCS is asked for.
@@ -308,6 +316,8 @@ mod tests {
             ("lcs a b minmatchlen 5 withmatchlen", "$6 mytext"),
             ("lcs a nokey", "$0"),
             ("lcs nokey a len", ":0"),
+            ("rpush l x", ":1"),
+            ("lcs a l what", "-ERR The specified keys must contain string values"),
             ("lcs nokey nokey idx", "*4 $7 matches *0 $3 len :0"),
         ]);
         t.proto = Proto::Resp3;

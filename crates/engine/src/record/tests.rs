@@ -1,6 +1,8 @@
 //! Whatever random commands do on some shards, their records make the same keys, values and deadlines on any other number of
 //! shards; and records of any bytes are refused without a panic.
 
+mod collections;
+
 use std::collections::BTreeMap;
 
 use pinyon_base::{DbIndex, Millis, ShardId, shard_of, slot_of};
@@ -150,7 +152,7 @@ fn with_args<R>(line: &str, then: impl FnOnce(Args<'_>) -> R) -> R {
 }
 
 fn run(shard: &mut Shard, db: DbIndex, args: Args<'_>) -> Effect {
-    let id = registry().find(args.get(0)).expect("a command");
+    let id = super::encode::with_subcommand(id_of(args), args);
     let (Handler::Shard(handler) | Handler::Spread(_, handler)) = registry().row(id).handler else {
         panic!("no handler on a shard");
     };
@@ -189,7 +191,7 @@ fn replayed(records: &[(Millis, Vec<u8>)], from: Slots, own: Slots, into: &mut S
 /// Whether all keys of a command belong to the shard: what another one would carry out is not sent to it.
 fn belongs(line: &str, shard: u16, shards: u16) -> bool {
     with_args(line, |args| {
-        let entry = registry().entry(registry().find(args.get(0)).expect("a command"));
+        let entry = registry().entry(super::encode::with_subcommand(id_of(args), args));
         keys_of::keys(entry, args).all(|at| shard_of(slot_of(args.get(at)), shards) == ShardId(shard))
     })
 }

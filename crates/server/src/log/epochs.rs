@@ -84,7 +84,7 @@ impl Script for Cutting {
 impl Core {
     /// Makes the cut that is due, on the first core.
     pub(crate) fn tend_epochs(&mut self, io: &mut Io) {
-        if self.id.0 != 0 || self.exec.log.is_none() || self.epochs.cutting || self.is_loading() {
+        if self.id.0 != 0 || self.exec.log.is_none() || self.epochs.cutting || self.stopping || self.is_loading() {
             return;
         }
         let (now_ms, fsync) = (io.now_us() / 1000, self.settings.fsync);
@@ -115,7 +115,10 @@ impl Core {
         let log = self.exec.log.as_mut()?;
         let epoch = log.log.epoch();
         let was_always = log.log.is_always();
-        log.log.seal(always, false);
+        let seal = log.log.seal(always, false);
+        if last {
+            log.ends_at = Some(seal);
+        }
         if sync {
             log.log.want_sync();
         }
@@ -159,7 +162,8 @@ impl Core {
     /// Whether the log still has to write what belongs to the last cut.
     pub(crate) fn log_is_ending(&self) -> bool {
         self.exec.log.as_ref().is_some_and(|log| {
-            log.log.state() == pinyon_durability::LogState::Writing && log.log.durable().lsn < log.log.last_lsn()
+            let writes = log.log.state() == pinyon_durability::LogState::Writing;
+            writes && log.ends_at.is_some_and(|lsn| log.log.durable().lsn < lsn)
         })
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct ShardLog {
     grouped: bool,
     /// The first core knows that something was logged since the last cut.
     pub(crate) told_write: bool,
+    /// The server ends when this is durable: the seal of the last cut. What expires later is not waited for.
+    pub(super) ends_at: Option<Lsn>,
     /// When what failed for lack of room is tried again, in monotonic µs; 0 = nothing did.
     pub(super) retry_at_us: u64,
     /// What the other cores were told last.
@@ -105,6 +107,7 @@ impl ShardLog {
             parts: Vec::new(),
             grouped: false,
             told_write: false,
+            ends_at: None,
             retry_at_us: 0,
             trouble: None,
             words: String::new(),

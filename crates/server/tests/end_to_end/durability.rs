@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use pinyon_testkit::{Client, Server};
 
@@ -128,6 +129,27 @@ fn flushes_and_swaps_are_found_again() {
         assert_eq!(say(&mut client, "DEBUG DIGEST"), digest, "{shards} shards");
         assert_eq!(say(&mut client, "DBSIZE"), "19");
         terminate(server);
+    }
+}
+
+/// Keys that expire behind the last cut are logged, and never synced: the end does not wait for that.
+#[test]
+fn a_server_ends_at_once_while_keys_expire() {
+    for policy in ["everysec", "no"] {
+        let store = Store::new();
+        let mut server = store.open(2, &["--appendfsync", policy, "--hz", "100"]);
+        let mut client = connect(&server);
+        let begin = Instant::now();
+        for number in 0..4000 {
+            let line = format!("SET key:{number} value PX {}", 300 + number / 4);
+            assert_eq!(say(&mut client, &line), "OK");
+        }
+        while begin.elapsed() < Duration::from_millis(700) {
+            assert_eq!(say(&mut client, "PING"), "PONG");
+        }
+        server.signal("TERM").expect("it runs");
+        let status = server.wait_exit(Duration::from_secs(3)).expect("a child");
+        assert!(status.is_some_and(|status| status.success()), "{policy}: {}", server.log());
     }
 }
 

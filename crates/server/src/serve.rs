@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pinyon_runtime::{
     CoreId, ListenError, ListenSpec, Listeners, NotSupported, RuntimeConfig, RuntimeError, UnixListen, clock, host, pin,
@@ -61,9 +63,10 @@ impl Server {
             cores: usize::from(shards),
             keepalive_secs: config.tcp_keepalive,
         };
-        let listeners = pinyon_runtime::bind(&spec)?;
+        let listeners = patiently(|| pinyon_runtime::bind(&spec), |error| matches!(error, ListenError::InUse { .. }))?;
         let cpus = places(&config, shards);
-        let claim = if config.appendonly { Some(log::claim(&config)?) } else { None };
+        let claim = || patiently(|| log::claim(&config), |error| matches!(error, ClaimError::InUse { .. }));
+        let claim = if config.appendonly { Some(claim()?) } else { None };
         let shared = Arc::new(Shared::new(
             config_file,
             shards,
@@ -152,4 +155,16 @@ fn seeds() -> [u64; 8] {
         hasher.write_u64(i as u64 ^ clock::unix_us() as u64);
         hasher.finish()
     })
+}
+
+/// Tries again for a moment what another process has: the kernel takes a while to free the sockets and files of a server with a
+/// ring that was killed, and whoever starts it anew need not know.
+fn patiently<T, E>(mut attempt: impl FnMut() -> Result<T, E>, is_in_use: impl Fn(&E) -> bool) -> Result<T, E> {
+    let given_up = Instant::now() + Duration::from_secs(2);
+    loop {
+        match attempt() {
+            Err(error) if is_in_use(&error) && Instant::now() < given_up => thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
 }

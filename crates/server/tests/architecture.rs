@@ -125,6 +125,7 @@ const SYSTEM_FILES: &[&str] = &[
     "crates/server/src/logging.rs",
     "crates/server/src/main.rs",
     "crates/server/src/rebind.rs",
+    "crates/server/src/serve.rs",
     "crates/server/src/startup.rs",
     "crates/server/src/systemd.rs",
 ];

@@ -81,7 +81,8 @@ fn the_rest_of_debug() {
     assert_eq!(info(&mut client, "errorstats", "errorstat_MYCODE"), "count=1");
     let unknown =
         |what: &str| format!("-ERR unknown subcommand or wrong number of arguments for '{what}'. Try DEBUG HELP.");
-    for (line, what) in [("JMAP", "JMAP"), ("RELOAD x", "RELOAD"), ("xyz", "xyz"), ("LOG", "LOG"), ("SLEEP 0 1", "SLEEP")]
+    for (line, what) in
+        [("JMAP", "JMAP"), ("RELOAD x", "RELOAD"), ("xyz", "xyz"), ("LOG", "LOG"), ("SLEEP 0 1", "SLEEP")]
     {
         assert_eq!(say(&mut client, &format!("DEBUG {line}")), unknown(what));
     }

@@ -152,9 +152,14 @@ fn what_no_structure_holds() {
 fn groups_of_uncounted_streams() {
     use crate::Item;
     let id = |ms| StreamId { ms, seq: 0 };
-    for (added, last, read) in
-        [(None, 4, Some(0)), (None, 5, Some(1)), (None, 6, None), (None, 7, Some(3)), (Some(9), 5, None), (Some(1), 4, None)]
-    {
+    for (added, last, read) in [
+        (None, 4, Some(0)),
+        (None, 5, Some(1)),
+        (None, 6, None),
+        (None, 7, Some(3)),
+        (Some(9), 5, None),
+        (Some(1), 4, None),
+    ] {
         let mut builder = Builder::new(Limits::default());
         builder.put(Part::Begin { kind: Kind::Stream, about: 0 }).expect("it begins");
         for ms in 5..8 {
@@ -162,7 +167,9 @@ fn groups_of_uncounted_streams() {
         }
         let state = StreamState { last_id: id(7), entries_added: added, groups: 1, ..StreamState::default() };
         builder.put(Part::StreamState(state)).expect("the state");
-        builder.put(Part::Group(Group { name: b"g", last_id: id(last), entries_read: None, pending: 0 })).expect("a group");
+        builder
+            .put(Part::Group(Group { name: b"g", last_id: id(last), entries_read: None, pending: 0 }))
+            .expect("a group");
         builder.put(Part::End).expect("the end");
         let Some(Collection::Stream(stream)) = builder.finish() else { panic!("it is a stream") };
         assert_eq!(stream.group(b"g").expect("it is there").entries_read, read, "{added:?} {last}");

@@ -112,7 +112,9 @@ fn reload(core: &mut Core, io: &mut Io, call: &Call<'_>) {
                 core.fail(io, ticket, &CommandError::text("ERR a snapshot is under way"));
             }
             Ok(_) => core.fulfil(io, ticket, |out| out.ok()),
-            Err(why) => core.fail(io, ticket, &CommandError::quoting("ERR the data could not be loaded: ", why.as_bytes(), "")),
+            Err(why) => {
+                core.fail(io, ticket, &CommandError::quoting("ERR the data could not be loaded: ", why.as_bytes(), ""))
+            }
         },
     );
 }

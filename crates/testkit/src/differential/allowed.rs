@@ -165,9 +165,15 @@ pub(super) fn is_avoided(args: &[Vec<u8>]) -> bool {
         b"hscan" => has(b"novalues"),
         // Valkey takes a key of this name for the word.
         b"hsetex" | b"hgetex" => args.len() > 1 && args[1].eq_ignore_ascii_case(b"fields"),
-        b"command" => args.len() > 2 && is_avoided(&args[2..]),
+        b"command" => args.len() > 2 && (is_avoided(&args[2..]) || stores_twice(&args[2..])),
         _ => false,
     }
+}
+
+/// Of several destinations Redis writes to the last one; its GETKEYS names others, too, Pinyon's does not.
+fn stores_twice(args: &[Vec<u8>]) -> bool {
+    let is_store = |arg: &&Vec<u8>| arg.eq_ignore_ascii_case(b"store") || arg.eq_ignore_ascii_case(b"storedist");
+    args[0].to_ascii_lowercase().starts_with(b"georadius") && args.iter().filter(is_store).count() > 1
 }
 
 /// Over shards these look all their keys up; Redis stops at the first that is wrong, and counts no more of them.

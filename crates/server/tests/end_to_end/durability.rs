@@ -140,15 +140,17 @@ fn a_server_ends_at_once_while_keys_expire() {
         let mut server = store.open(2, &["--appendfsync", policy, "--hz", "100"]);
         let mut client = connect(&server);
         let begin = Instant::now();
-        for number in 0..4000 {
-            let line = format!("SET key:{number} value PX {}", 300 + number / 4);
-            assert_eq!(say(&mut client, &line), "OK");
-        }
+        let line = |number: u64| -> Vec<String> {
+            let ms = (300 + number / 40).to_string();
+            vec!["SET".into(), format!("key:{number}"), "value".into(), "PX".into(), ms]
+        };
+        client.pipeline(&(0..40_000).map(line).collect::<Vec<_>>()).expect("replies");
+        // Amid the time in which forty keys expire in each millisecond.
         while begin.elapsed() < Duration::from_millis(700) {
             assert_eq!(say(&mut client, "PING"), "PONG");
         }
         server.signal("TERM").expect("it runs");
-        let status = server.wait_exit(Duration::from_secs(3)).expect("a child");
+        let status = server.wait_exit(Duration::from_secs(20)).expect("a child");
         assert!(status.is_some_and(|status| status.success()), "{policy}: {}", server.log());
     }
 }

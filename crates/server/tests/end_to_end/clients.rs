@@ -177,17 +177,16 @@ fn maxclients() {
 
 #[test]
 fn idle_connections_are_closed() {
-    let server = start(&["--timeout", "1"]);
+    let server = start(&["--timeout", "3"]);
     let mut idle: Vec<Client> = (0..4).map(|_| connect(&server)).collect();
     let mut busy = connect(&server);
     let begin = Instant::now();
-    while !is_gone(&mut idle[0]) {
-        assert_eq!(say(&mut busy, "PING"), "PONG");
-        assert!(begin.elapsed() < Duration::from_secs(8));
-    }
-    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
     for client in &mut idle {
-        assert!(is_closed(client));
+        while !is_gone(client) {
+            assert_eq!(say(&mut busy, "PING"), "PONG");
+            assert!(begin.elapsed() < Duration::from_secs(20));
+        }
+        assert!(begin.elapsed() >= Duration::from_millis(2900), "{:?}", begin.elapsed());
     }
     assert_eq!(say(&mut busy, "CONFIG SET timeout 0"), "OK");
     assert_eq!(info_number(&mut busy, "clients", "connected_clients"), 1);

@@ -91,6 +91,7 @@ impl<A: App> CoreLoop<A> {
     /// One turn, from what the ring has brought to what it is to do next.
     fn turn(&mut self) -> io::Result<Rest> {
         self.io.stats.turns += 1;
+        self.io.waker.woke = false;
         let before = (self.io.stats.recvs, self.io.stats.mails_received);
         self.reap()?;
         // After the events have come, so that no event is older than the turn's time.
@@ -147,7 +148,8 @@ impl<A: App> CoreLoop<A> {
     /// Hands over what is queued and sleeps until something arrives or `until` has come.
     fn sleep(&mut self, until: Option<u64>, expecting: bool) -> io::Result<()> {
         let io = &mut self.io;
-        if self.patience.wait(io, until, expecting, self.busy)? {
+        // One who sleeps takes longer to wake up and reply than is worth waiting for.
+        if self.patience.wait(io, until, expecting && !io.waker.woke, self.busy)? {
             return Ok(());
         }
         let wait = match until {

@@ -14,6 +14,8 @@ pub(crate) struct Waker {
     event: Option<OwnedFd>,
     mesh: Arc<Mesh>,
     pub sent: u64,
+    /// A peer that slept was woken in this turn.
+    pub woke: bool,
 }
 
 impl Waker {
@@ -27,7 +29,7 @@ impl Waker {
         if event.is_some() {
             mesh.set_wakes_by_event();
         }
-        Ok(Waker { event, mesh, sent: 0 })
+        Ok(Waker { event, mesh, sent: 0, woke: false })
     }
 
     /// What the other cores must know in order to wake this one.
@@ -45,6 +47,7 @@ impl Waker {
     #[inline]
     pub fn wake(&mut self, ring: &mut Ring, to: usize) {
         self.sent += 1;
+        self.woke = true;
         let fd = self.mesh.wake_fd(to);
         if self.event.is_none() {
             ring.push_wake(fd, to as u32);

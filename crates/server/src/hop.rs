@@ -107,6 +107,11 @@ impl Batch {
         self.requests.push(Request { origin, command, db, proto, no_touch, hash, client, spans_start, spans_end });
     }
 
+    /// Whether all its replies are here, lie in `replies` and wait for nothing.
+    pub fn is_plain(&self) -> bool {
+        self.large.is_empty() && self.deferred.is_empty() && self.untils.is_empty()
+    }
+
     /// Whether it should leave before the turn ends.
     pub fn is_full(&self) -> bool {
         self.requests.len() >= BATCH_REQUESTS || self.bytes.len() >= BATCH_BYTES

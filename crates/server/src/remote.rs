@@ -145,6 +145,45 @@ impl Core {
         self.exec.see(batch.now);
         // Those that wait come home one by one.
         self.expecting += batch.deferred.len();
+        if batch.is_plain() {
+            self.hand_out_plain(io, &batch);
+        } else {
+            self.hand_out(io, from, &mut batch);
+        }
+        self.keep_batch(batch);
+    }
+
+    /// The replies of a batch that wait for nothing: those that follow each other and belong to one connection together.
+    fn hand_out_plain(&mut self, io: &mut Io, batch: &Batch) {
+        let (mut index, mut start) = (0, 0);
+        while index < batch.requests.len() {
+            let Some(conn) = batch.requests[index].origin.conn() else {
+                unreachable!("transactions have messages of their own")
+            };
+            let run = batch.requests[index..].iter().take_while(|request| request.origin.conn() == Some(conn)).count();
+            let (first, last) = (index, index + run);
+            index = last;
+            let mut begin = start;
+            start = batch.ends[last - 1] as usize;
+            let Some(session) = self.sessions.get_mut(conn) else { continue };
+            let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { continue };
+            let over = |until| is_over(&self.exec, &self.tx.placings, until);
+            for (request, &end) in batch.requests[first..last].iter().zip(&batch.ends[first..last]) {
+                let reply = &batch.replies[begin..end as usize];
+                begin = end as usize;
+                match request.origin {
+                    Origin::Slot { seq, .. } => slots.fill(seq, reply, Until::Now, over, out),
+                    Origin::Quiet { seq, .. } => slots.fill(seq, b"", Until::Now, over, out),
+                    Origin::Part { .. } | Origin::Whole { .. } => {}
+                }
+            }
+            self.after_fill(io, conn, Until::Now);
+            self.check_output(io, conn);
+        }
+    }
+
+    /// The replies of any batch, one by one.
+    fn hand_out(&mut self, io: &mut Io, from: CoreId, batch: &mut Batch) {
         let mut deferred = batch.deferred.iter().peekable();
         let mut large = std::mem::take(&mut batch.large).into_iter().peekable();
         let mut start = 0;
@@ -179,7 +218,6 @@ impl Core {
         if let Some(conn) = last {
             self.check_output(io, conn);
         }
-        self.keep_batch(batch);
     }
 
     /// Takes in the reply of a command that had to wait elsewhere.

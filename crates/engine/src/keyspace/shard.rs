@@ -225,6 +225,11 @@ impl Shard {
         self.table(db).volatile()
     }
 
+    /// Hashes with fields that have deadlines.
+    pub fn db_fading_len(&self, db: DbIndex) -> usize {
+        self.table(db).fading()
+    }
+
     /// Mean remaining time of the keys with a deadline, in ms; 0 without any.
     pub fn db_average_ttl(&self, db: DbIndex) -> i64 {
         self.table(db).average_ttl(self.now)

@@ -48,6 +48,8 @@ pub struct Part {
 pub struct DbPart {
     pub keys: u64,
     pub volatile: u64,
+    /// Hashes with fields that have deadlines.
+    pub fading: u64,
     /// Remaining time of all volatile keys together, ms.
     pub ttl_ms: i128,
     pub segments: u64,
@@ -60,6 +62,7 @@ impl DbPart {
     fn add(&mut self, other: &DbPart) {
         self.keys += other.keys;
         self.volatile += other.volatile;
+        self.fading += other.fading;
         self.ttl_ms += other.ttl_ms;
         self.segments += other.segments;
         self.slots += other.slots;
@@ -275,6 +278,7 @@ impl Core {
         DbPart {
             keys,
             volatile,
+            fading: shard.db_fading_len(db) as u64,
             ttl_ms: if volatile == 0 { 0 } else { i128::from(shard.db_average_ttl(db)) * i128::from(volatile) },
             segments: table.segments as u64,
             slots: table.slots as u64,

@@ -275,7 +275,9 @@ pub(super) fn cluster(text: &mut Text, _: &Core, facts: &Facts) {
 pub(super) fn keyspace(text: &mut Text, _: &Core, facts: &Facts) {
     text.heading("Keyspace");
     for (number, db) in facts.shown_dbs().iter().enumerate().filter(|(_, db)| db.keys > 0) {
-        let (keys, volatile, ttl) = (db.keys, db.volatile, db.average_ttl_ms());
-        text.line(format_args!("db{number}"), format_args!("keys={keys},expires={volatile},avg_ttl={ttl}"));
+        let (keys, volatile, ttl, fading) = (db.keys, db.volatile, db.average_ttl_ms(), db.fading);
+        // The last as Valkey has it.
+        let line = format_args!("keys={keys},expires={volatile},avg_ttl={ttl},keys_with_volatile_items={fading}");
+        text.line(format_args!("db{number}"), line);
     }
 }

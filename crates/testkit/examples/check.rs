@@ -3,12 +3,12 @@
 //! Options: `--ops N` operations (1,000,000), `--shards N` (3), `--clients N` (64), `--depth N` transactions in a pipeline at
 //! most (4), `--round N` operations between two pauses (500,000), `--seed N`, `--server PATH` of a pinyon-server, `--redis`
 //! to check redis-server instead, `--no-exec` to do without MULTI, `--churn N` of a hundred transactions more that end keys unseen (0), `--flush N`
-//! for a FLUSHALL once in N transactions (30,000). Ends with 1 when there is an anomaly.
+//! for a FLUSHALL once in N transactions (30,000). Ends with 1 when there is an anomaly; the history is kept in a file then.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use pinyon_testkit::serializability::{Load, Mix, Run, check};
+use pinyon_testkit::serializability::{History, Load, Mix, Run, check};
 use pinyon_testkit::{Program, ServerOptions};
 
 struct Options {
@@ -66,6 +66,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Writes a history down, one transaction a line, and says where.
+fn keep(history: &History, seed: u64) -> String {
+    let path = std::env::temp_dir().join(format!("pinyon-history-{seed}.txt"));
+    let lines: String = history.transactions.iter().map(|transaction| format!("{transaction}\n")).collect();
+    match std::fs::write(&path, lines) {
+        Ok(()) => format!("the history is in {}", path.display()),
+        Err(error) => format!("the history cannot be kept: {error}"),
+    }
+}
+
 /// Whether there was no anomaly.
 fn run(options: &Options) -> Result<bool, String> {
     let server = if options.redis {
@@ -96,6 +106,7 @@ fn run(options: &Options) -> Result<bool, String> {
             }
             Err(anomalies) => {
                 println!("{operations} operations, {} anomalies", anomalies.len());
+                println!("{}", keep(&history, options.load.seed));
                 anomalies.iter().for_each(|anomaly| println!("\n{anomaly}"));
                 return Ok(false);
             }

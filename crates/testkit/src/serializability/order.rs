@@ -106,9 +106,14 @@ struct Search<'a> {
     stuck: Stuck,
     /// 0: what probably came first goes first; else writes come in an order by chance, another one for each number.
     shuffle: u64,
+    /// What `shuffle` is while all goes well.
+    shuffle_first: u64,
     /// Transactions that must run: all but ticks.
     left: usize,
 }
+
+/// Searches from the beginning again, after the first one, with other choices by chance.
+const NEW_BEGINNINGS: u64 = 3;
 
 /// Searches an order of `committed`; ticks may be missing at its end.
 pub fn search(
@@ -119,18 +124,18 @@ pub fn search(
     clock: u64,
 ) -> Result<Found, Stuck> {
     let followers = Followers::new(&facts.edges, committed.len());
-    let mut search = Search::new(committed, facts, windows, &followers, Store::new(initial, clock));
-    loop {
-        search.run_what_may();
-        if search.left == 0 {
-            let order = search.steps.iter().map(|step| step.transaction).collect();
-            return Ok(Found { order, repairs: search.repairs });
+    let mut farthest = Stuck::default();
+    for beginning in 0..=NEW_BEGINNINGS {
+        let mut search = Search::new(committed, facts, windows, &followers, Store::new(initial, clock));
+        search.shuffle_first = beginning << 48;
+        search.shuffle = search.shuffle_first;
+        match search.find() {
+            Ok(found) => return Ok(found),
+            Err(stuck) if stuck.ran >= farthest.ran => farthest = stuck,
+            Err(_) => {}
         }
-        if !search.go_on() {
-            return Err(search.stuck);
-        }
-        search.repairs += 1;
     }
+    Err(farthest)
 }
 
 fn is_tick(transaction: &Transaction) -> bool {
@@ -138,6 +143,20 @@ fn is_tick(transaction: &Transaction) -> bool {
 }
 
 impl<'a> Search<'a> {
+    fn find(mut self) -> Result<Found, Stuck> {
+        loop {
+            self.run_what_may();
+            if self.left == 0 {
+                let order = self.steps.iter().map(|step| step.transaction).collect();
+                return Ok(Found { order, repairs: self.repairs });
+            }
+            if !self.go_on() {
+                return Err(self.stuck);
+            }
+            self.repairs += 1;
+        }
+    }
+
     fn new(
         committed: &'a [&'a Transaction],
         facts: &'a Facts,
@@ -179,6 +198,7 @@ impl<'a> Search<'a> {
             stuck: Stuck::default(),
             attempts: 0,
             shuffle: 0,
+            shuffle_first: 0,
             left: committed.iter().filter(|transaction| !is_tick(transaction)).count(),
         };
         (0..keys).for_each(|i| search.note_current(Key(i as u8)));
@@ -234,7 +254,7 @@ impl<'a> Search<'a> {
         if self.shuffle == 0 {
             return guess;
         }
-        let mut chance = Random::new(self.shuffle << 32 | u64::from(transaction));
+        let mut chance = Random::new(self.shuffle.rotate_left(32) ^ u64::from(transaction));
         // More of them by chance the longer the search is stuck.
         if chance.below(SHUFFLED_OF) < 1 + self.attempts / repair::DEMANDS_BETWEEN % SHUFFLED_OF {
             from + chance.next_u64() % (to - from + 1)

@@ -51,7 +51,7 @@ impl Search<'_> {
     /// choices by chance. False when that was done often enough.
     pub(super) fn go_on(&mut self) -> bool {
         if self.steps.len() > self.farthest {
-            (self.farthest, self.attempts, self.shuffle) = (self.steps.len(), 0, 0);
+            (self.farthest, self.attempts, self.shuffle) = (self.steps.len(), 0, self.shuffle_first);
             self.stuck = self.look_at_stuck();
             self.forget_demands();
         }
@@ -61,7 +61,7 @@ impl Search<'_> {
             return false;
         }
         if self.attempts.is_multiple_of(DEMANDS_BETWEEN) || !self.repair() {
-            self.shuffle = self.repairs as u64 + 1;
+            self.shuffle = self.shuffle_first + self.repairs as u64 + 1;
             self.forget_demands();
             self.go_far_back();
         }

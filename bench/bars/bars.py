@@ -94,22 +94,32 @@ class Server:
             command = [oracle(keys[name]), *common, *QUIET]
         if cores is not None:
             command = ["taskset", "-c", cores] + command
+        self.command = command + list(extra)
         self.log = open(os.path.join(self.dir, "log"), "w")
+        self.start()
+
+    def start(self, patience=20):
+        """Starts it in its folder; returns the seconds until it serves."""
+        begun = time.monotonic()
         # taskset and the peers' wrappers exec, so this pid is the server's own.
-        self.process = subprocess.Popen(command + list(extra), cwd=self.dir, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 20
+        self.process = subprocess.Popen(self.command, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         while True:
             try:
                 with Connection(self.port) as c:
                     if c.call("PING") == "PONG":
-                        return
-            except (OSError, EOFError):
+                        return time.monotonic() - begun
+            except (OSError, EOFError, ReplyError):
                 pass
-            if not self.alive() or time.monotonic() > deadline:
+            if not self.alive() or time.monotonic() > begun + patience:
                 tail = open(self.log.name, errors="replace").read()[-2000:]
                 self.stop()
-                die(f"{name} did not start: {' '.join(command)}\n{tail}")
-            time.sleep(0.05)
+                die(f"{self.name} did not start: {' '.join(self.command)}\n{tail}")
+            time.sleep(0.01)
+
+    def kill(self):
+        """Ends it with -9; its folder stays."""
+        self.process.kill()
+        self.process.wait()
 
     def __enter__(self):
         return self

@@ -75,7 +75,7 @@ fn match_steps(before: &State, story: &Story, seen: &BTreeMap<String, Seen>, pro
     let mut nearest: Option<(usize, Vec<String>)> = None;
     for count in 0..=story.steps.len() {
         if let Some(told) = count.checked_sub(1).and_then(|last| story.steps.get(last)) {
-            told.step.apply(&mut state, told.took);
+            told.apply(&mut state);
         }
         if count < promised {
             continue;

@@ -9,6 +9,7 @@ fn story(start: Instant, steps: &[(Op, u64, Option<u64>)]) -> Story {
     let at = |ms: &u64| start + Duration::from_millis(*ms);
     let told = |(op, sent, acknowledged): &(Op, u64, Option<u64>)| Told {
         step: Step(vec![op.clone()]),
+        replies: Vec::new(),
         sent: at(sent),
         acknowledged: acknowledged.as_ref().map(at),
         took: (0, 1),
@@ -70,4 +71,39 @@ fn deadlines_may_have_passed() {
     assert!(!there(None).fits(Some(&entry(Some((190, 210))))), "it lost its deadline");
     assert!(!there(Some(95)).fits(Some(&entry(Some((90, 95))))), "it is past");
     assert!(!there(None).fits(None));
+}
+
+#[test]
+fn what_a_pop_took_is_known_by_its_reply_or_any_member_may_be_gone() {
+    let member = |name: &str| name.as_bytes().to_vec();
+    let set = |names: &[&str]| Content::Set(names.iter().map(|name| member(name)).collect());
+    let seen = |names: &[&str]| {
+        let entry = (!names.is_empty()).then(|| (set(names), None));
+        BTreeMap::from([("c0:p0".to_owned(), Seen { entry, between: (100, 100) })])
+    };
+    let steps = ["a", "b", "c"].map(|name| (Op::Add("c0:p0".to_owned(), member(name)), 0, Some(1)));
+    let pop = (Op::PopMembers("c0:p0".to_owned(), 2), 2, Some(3));
+    let mut story = story(Instant::now(), &[steps.as_slice(), &[pop]].concat());
+    let judge = |story: &Story, names: &[&str]| match_steps(&State::default(), story, &seen(names), 4).is_ok();
+    assert!(judge(&story, &["a"]) && judge(&story, &["b"]) && judge(&story, &["c"]));
+    assert!(!judge(&story, &["a", "b"]) && !judge(&story, &["d"]) && !judge(&story, &[]));
+    story.steps[3].replies = vec![Value::Array(vec![Value::Bulk(member("a")), Value::Bulk(member("c"))])];
+    assert!(judge(&story, &["b"]) && !judge(&story, &["a"]));
+}
+
+#[test]
+fn fields_go_when_they_are_due_and_not_before() {
+    let field = |name: &str| name.as_bytes().to_vec();
+    let until =
+        |at| Content::Fading(BTreeMap::from([(field("a"), (field("1"), at)), (field("b"), (field("2"), None))]));
+    let expected = |at| Entry { content: until(Some(at)), deadline: None };
+    let only_b = Content::Fading(BTreeMap::from([(field("b"), (field("2"), None))]));
+    let seen = |content: &Content| Seen { entry: Some((content.clone(), None)), between: (100, 110) };
+    assert!(seen(&until(Some(200))).fits(Some(&expected(200))));
+    assert!(seen(&only_b).fits(Some(&expected(105))) && seen(&only_b).fits(Some(&expected(90))));
+    assert!(!seen(&only_b).fits(Some(&expected(111))), "it had time left");
+    assert!(!seen(&until(Some(90))).fits(Some(&expected(90))), "it is past");
+    assert!(!seen(&until(None)).fits(Some(&expected(200))), "it lost its deadline");
+    let gone = Seen { entry: None, between: (100, 110) };
+    assert!(!gone.fits(Some(&expected(90))), "the other field has no deadline");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::state::now;
+use super::state::{State, now};
 use super::step::{Abilities, Maker, Step};
 use crate::{Address, Client, Random, Value};
 
@@ -17,6 +17,8 @@ pub(super) struct Author {
 /// A step, and when it was sent and acknowledged.
 pub(super) struct Told {
     pub step: Step,
+    /// One for each operation; none if it was not acknowledged.
+    pub replies: Vec<Value>,
     pub sent: Instant,
     pub acknowledged: Option<Instant>,
     /// Unix milliseconds before it was sent and after it was acknowledged, or the server was gone.
@@ -28,6 +30,13 @@ pub(super) struct Story {
     pub steps: Vec<Told>,
     /// So many steps were confirmed by WAITAOF.
     pub confirmed: usize,
+}
+
+impl Told {
+    /// What it makes of the keys.
+    pub fn apply(&self, state: &mut State) {
+        self.step.apply(state, self.took, &self.replies);
+    }
 }
 
 impl Story {
@@ -42,7 +51,7 @@ impl Author {
     pub fn write(&self) -> Result<Story, String> {
         let mut story = Story { steps: Vec::new(), confirmed: 0 };
         let Ok(mut client) = Client::connect(&self.address) else { return Ok(story) };
-        let mut maker = Maker { client: self.number, random: Random::new(self.seed), abilities: self.abilities };
+        let mut maker = Maker::new(self.number, Random::new(self.seed), self.abilities);
         let mut dice = Random::new(self.seed ^ 0x5eed);
         loop {
             let step = maker.step(story.steps.len());
@@ -50,7 +59,12 @@ impl Author {
             let (begin, sent) = (now(), Instant::now());
             let replies = client.pipeline(&commands);
             let acknowledged = replies.is_ok().then(Instant::now);
-            story.steps.push(Told { step, sent, acknowledged, took: (begin, now()) });
+            let of_each = match replies.as_deref() {
+                Ok([.., Value::Array(replies)]) if step.0.len() > 1 => replies.clone(),
+                Ok(replies) => replies.to_vec(),
+                Err(_) => Vec::new(),
+            };
+            story.steps.push(Told { step, replies: of_each, sent, acknowledged, took: (begin, now()) });
             let Ok(replies) = replies else { return Ok(story) };
             if let Some(wrong) = replies.iter().find(|reply| is_wrong(reply)) {
                 return Err(format!(
@@ -72,10 +86,11 @@ impl Author {
     }
 }
 
-/// RENAME and COPY may find no key; nothing else fails, in an EXEC or alone.
+/// RENAME and COPY may find no key, a group may be there or not; nothing else fails, in an EXEC or alone.
 fn is_wrong(reply: &Value) -> bool {
+    const ALLOWED: &[&str] = &["no such key", "source and destination objects", "BUSYGROUP", "NOGROUP"];
     match reply {
-        Value::Error(text) => !text.contains("no such key") && !text.contains("source and destination objects"),
+        Value::Error(text) => !ALLOWED.iter().any(|allowed| text.contains(allowed)),
         Value::Array(replies) => replies.iter().any(is_wrong),
         _ => false,
     }

@@ -1,16 +1,17 @@
 //! What a client does in one step: a command, or several in an EXEC; and what that makes of its keys.
 //!
-//! Whatever a step does is known ahead, whenever it runs: keys that may be gone by then (`v`) are only overwritten or deleted.
+//! Whatever a step does is known ahead, or by its reply, whenever it runs: keys that may be gone by then (`v`) are only overwritten or deleted.
 
 use std::collections::VecDeque;
 
-use super::state::{Content, Entry, State, now};
+use super::state::{Content, Entry, Group, State, Stream, StreamId, kind_of, now};
 use crate::{Client, Random, Value};
 
 /// Counters that all clients count up.
 pub(super) const SHARED: usize = 3;
 /// Keys of each kind that a client has.
 const KEYS: usize = 6;
+const STREAM_LEN: usize = 12;
 
 /// Which commands the server has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,6 +20,9 @@ pub(super) struct Abilities {
     pub hashes: bool,
     pub sets: bool,
     pub sorted: bool,
+    pub streams: bool,
+    /// Deadlines of fields.
+    pub fading: bool,
 }
 
 impl Abilities {
@@ -27,7 +31,8 @@ impl Abilities {
             let reply = client.call(&["COMMAND", "INFO", name]);
             matches!(reply, Ok(Value::Array(rows)) if rows.first().is_some_and(|row| row.as_array().is_some()))
         };
-        Abilities { lists: has("RPUSH"), hashes: has("HSET"), sets: has("SADD"), sorted: has("ZADD") }
+        let (lists, hashes, sets, sorted) = (has("RPUSH"), has("HSET"), has("SADD"), has("ZADD"));
+        Abilities { lists, hashes, sets, sorted, streams: has("XADD"), fading: has("HPEXPIREAT") }
     }
 }
 
@@ -49,12 +54,27 @@ pub(super) enum Op {
     Copy(String, String),
     Push(String, Vec<Vec<u8>>),
     Pop(String),
+    PopMany(String, usize),
+    /// From the front of one list to the end of another.
+    Move(String, String),
     SetField(String, Vec<u8>, Vec<u8>),
     DeleteField(String, Vec<u8>),
+    CountField(String, Vec<u8>, i64),
+    /// Until Unix milliseconds.
+    FieldUntil(String, Vec<u8>, i64),
     Add(String, Vec<u8>),
     Remove(String, Vec<u8>),
+    /// Which ones, the reply says.
+    PopMembers(String, usize),
     Score(String, Vec<u8>, i64),
     Unscore(String, Vec<u8>),
+    /// At the end of a stream, of which [`STREAM_LEN`] entries are left.
+    AddEntry(String, StreamId, Vec<u8>),
+    Trim(String, usize),
+    MakeGroup(String),
+    /// By the group's consumer; so many entries.
+    Deliver(String, usize),
+    Acknowledge(String, StreamId),
 }
 
 /// One step: more than one operation is an EXEC.
@@ -67,7 +87,7 @@ pub(super) fn shared_key(number: usize) -> String {
 
 /// All names of a client's keys.
 pub(super) fn names(client: usize) -> impl Iterator<Item = String> {
-    "tnvelhsz".chars().flat_map(move |kind| (0..KEYS).map(move |number| format!("c{client}:{kind}{number}")))
+    "tnvelhspzfx".chars().flat_map(move |kind| (0..KEYS).map(move |number| format!("c{client}:{kind}{number}")))
 }
 
 /// Makes the steps of one client.
@@ -75,14 +95,32 @@ pub(super) struct Maker {
     pub client: usize,
     pub random: Random,
     pub abilities: Abilities,
+    /// Of the last entry of a stream; the clock may go back.
+    last_ms: i64,
+    ids: Vec<StreamId>,
 }
 
 impl Maker {
+    pub fn new(client: usize, random: Random, abilities: Abilities) -> Maker {
+        Maker { client, random, abilities, last_ms: 0, ids: Vec::new() }
+    }
+
     pub fn step(&mut self, number: usize) -> Step {
-        match self.random.below(12) {
+        match self.random.below(14) {
+            12 if self.abilities.fading => {
+                let (key, field) = (self.key('f'), self.member());
+                let at = now() + self.random.between(-5, 2_500);
+                let set = Op::SetField(key.clone(), field.clone(), self.value(number));
+                Step(vec![set, Op::FieldUntil(key, field, at)])
+            }
             0 => {
                 let count = self.random.between(2, 5);
-                Step((0..count).map(|_| self.op(number)).collect())
+                let mut ops: Vec<Op> = (0..count).map(|_| self.op(number)).collect();
+                // Nothing else is done to a set of which it may stay unknown what is left.
+                let popped = ops.iter().position(|op| matches!(op, Op::PopMembers(..)));
+                let mut at = 0..;
+                ops.retain(|op| at.next() == popped || !matches!(op, Op::Add(key, _) | Op::PopMembers(key, _) if popped.is_some() && kind_of(key) == 'p'));
+                Step(ops)
             }
             // Its own key makes it known whether the shared counter was counted up.
             1 => {
@@ -115,8 +153,8 @@ impl Maker {
     }
 
     fn op(&mut self, number: usize) -> Op {
-        let Abilities { lists, hashes, sets, sorted } = self.abilities;
-        match self.random.below(24) {
+        let Abilities { lists, hashes, sets, sorted, streams, fading } = self.abilities;
+        match self.random.below(38) {
             0..4 => Op::Set(self.key('t'), self.value(number)),
             4 => Op::SetUntil(self.key('v'), self.value(number), now() + self.random.between(-5, 2_500)),
             5 => Op::SetFor(self.key('v'), self.value(number), self.random.between(1, 2_500)),
@@ -139,6 +177,31 @@ impl Maker {
             21 if sets => Op::Remove(self.key('s'), self.member()),
             22 if sorted => Op::Score(self.key('z'), self.member(), number as i64),
             23 if sorted => Op::Unscore(self.key('z'), self.member()),
+            24 if lists => Op::PopMany(self.key('l'), self.random.below(4)),
+            25 if lists => Op::Move(self.key('l'), self.key('l')),
+            26 | 27 if hashes => Op::CountField(
+                self.key('h'),
+                format!("n{}", self.random.below(5)).into_bytes(),
+                self.random.between(-9, 99),
+            ),
+            28 | 29 if sets => Op::Add(self.key('p'), self.member()),
+            30 if sets => Op::PopMembers(self.key('p'), self.random.below(3)),
+            31 if fading => Op::SetField(self.key('f'), self.member(), self.value(number)),
+            32 if fading => Op::DeleteField(self.key('f'), self.member()),
+            33 | 34 if streams => {
+                self.last_ms = self.last_ms.max(now());
+                let id = (self.last_ms as u64, self.ids.len() as u64);
+                self.ids.push(id);
+                Op::AddEntry(self.key('x'), id, self.value(number))
+            }
+            35 if streams => Op::Trim(self.key('x'), self.random.between(1, STREAM_LEN as i64) as usize),
+            36 if streams && self.random.one_in(2) => Op::MakeGroup(self.key('x')),
+            36 if streams => Op::Deliver(self.key('x'), self.random.between(1, 4) as usize),
+            37 if streams && !self.ids.is_empty() => {
+                let recent = self.ids.len().saturating_sub(40);
+                let id = self.ids[recent + self.random.below(self.ids.len() - recent)];
+                Op::Acknowledge(self.key('x'), id)
+            }
             _ => Op::Set(self.key('t'), self.value(number)),
         }
     }
@@ -155,9 +218,9 @@ impl Step {
         std::iter::once(around("MULTI")).chain(commands).chain([around("EXEC")]).collect()
     }
 
-    /// What it makes of the keys. `took`: Unix milliseconds before and after it ran.
-    pub fn apply(&self, state: &mut State, took: (i64, i64)) {
-        self.0.iter().for_each(|op| op.apply(state, took));
+    /// What it makes of the keys. `took`: Unix milliseconds before and after it ran; `replies`: of its operations, if there are.
+    pub fn apply(&self, state: &mut State, took: (i64, i64), replies: &[Value]) {
+        self.0.iter().enumerate().for_each(|(at, op)| op.apply(state, took, replies.get(at)));
     }
 
     /// How often it counts up a shared counter.
@@ -188,16 +251,33 @@ impl Op {
             Op::Copy(from, to) => vec![text("COPY"), text(from), text(to), text("REPLACE")],
             Op::Push(key, values) => [text("RPUSH"), text(key)].into_iter().chain(values.iter().cloned()).collect(),
             Op::Pop(key) => vec![text("LPOP"), text(key)],
+            Op::PopMany(key, count) => vec![text("LPOP"), text(key), text(&count.to_string())],
+            Op::Move(from, to) => vec![text("LMOVE"), text(from), text(to), text("LEFT"), text("RIGHT")],
             Op::SetField(key, field, value) => vec![text("HSET"), text(key), field.clone(), value.clone()],
             Op::DeleteField(key, field) => vec![text("HDEL"), text(key), field.clone()],
+            Op::CountField(key, field, by) => vec![text("HINCRBY"), text(key), field.clone(), number(by)],
+            Op::FieldUntil(key, field, at) => {
+                vec![text("HPEXPIREAT"), text(key), number(at), text("FIELDS"), text("1"), field.clone()]
+            }
+            Op::PopMembers(key, count) => vec![text("SPOP"), text(key), text(&count.to_string())],
             Op::Add(key, member) => vec![text("SADD"), text(key), member.clone()],
             Op::Remove(key, member) => vec![text("SREM"), text(key), member.clone()],
             Op::Score(key, member, score) => vec![text("ZADD"), text(key), number(score), member.clone()],
             Op::Unscore(key, member) => vec![text("ZREM"), text(key), member.clone()],
+            Op::AddEntry(key, (ms, number), value) => {
+                let (len, id) = (STREAM_LEN.to_string(), format!("{ms}-{number}"));
+                [&["XADD", key, "MAXLEN", "=", &len, &id, "v"].map(text)[..], std::slice::from_ref(value)].concat()
+            }
+            Op::Trim(key, len) => ["XTRIM", key, "MAXLEN", "=", &len.to_string()].map(text).into(),
+            Op::MakeGroup(key) => ["XGROUP", "CREATE", key, "g", "0", "MKSTREAM"].map(text).into(),
+            Op::Deliver(key, count) => {
+                ["XREADGROUP", "GROUP", "g", "c", "COUNT", &count.to_string(), "STREAMS", key, ">"].map(text).into()
+            }
+            Op::Acknowledge(key, (ms, number)) => ["XACK", key, "g", &format!("{ms}-{number}")].map(text).into(),
         }
     }
 
-    fn apply(&self, state: &mut State, took: (i64, i64)) {
+    fn apply(&self, state: &mut State, took: (i64, i64), reply: Option<&Value>) {
         let entries = &mut state.entries;
         let mut put = |key: &String, value: &Vec<u8>, deadline| {
             entries.insert(key.clone(), Entry { content: Content::Text(value.clone()), deadline });
@@ -269,14 +349,41 @@ impl Op {
                 }
                 _ => false,
             }),
+            Op::PopMany(key, count) => shrink(state, key, |content| match content {
+                Content::List(list) => {
+                    list.drain(..(*count).min(list.len()));
+                    list.is_empty()
+                }
+                _ => false,
+            }),
+            Op::Move(from, to) => {
+                let mut moved = None;
+                shrink(state, from, |content| match content {
+                    Content::List(list) => {
+                        moved = list.pop_front();
+                        // What is put back behind it keeps the list.
+                        list.is_empty() && from != to
+                    }
+                    _ => false,
+                });
+                if let Some(value) = moved {
+                    Op::Push(to.clone(), vec![value]).apply(state, took, None);
+                }
+            }
             Op::SetField(key, field, value) => change(
                 state,
                 key,
-                || Content::Hash(Default::default()),
-                |content| {
-                    if let Content::Hash(hash) = content {
-                        hash.insert(field.clone(), value.clone());
+                || {
+                    if kind_of(key) == 'f' {
+                        Content::Fading(Default::default())
+                    } else {
+                        Content::Hash(Default::default())
                     }
+                },
+                |content| match content {
+                    Content::Hash(hash) => drop(hash.insert(field.clone(), value.clone())),
+                    Content::Fading(hash) => drop(hash.insert(field.clone(), (value.clone(), None))),
+                    _ => {}
                 },
             ),
             Op::DeleteField(key, field) => shrink(state, key, |content| match content {
@@ -284,8 +391,32 @@ impl Op {
                     hash.remove(field);
                     hash.is_empty()
                 }
+                Content::Fading(hash) => {
+                    hash.remove(field);
+                    hash.is_empty()
+                }
                 _ => false,
             }),
+            Op::CountField(key, field, by) => change(
+                state,
+                key,
+                || Content::Hash(Default::default()),
+                |content| {
+                    if let Content::Hash(hash) = content {
+                        let before =
+                            hash.get(field).and_then(|text| std::str::from_utf8(text).ok()?.parse::<i64>().ok());
+                        hash.insert(field.clone(), (before.unwrap_or(0) + by).to_string().into_bytes());
+                    }
+                },
+            ),
+            Op::FieldUntil(key, field, at) => {
+                if let Some(Entry { content: Content::Fading(hash), .. }) = entries.get_mut(key)
+                    && let Some((_, deadline)) = hash.get_mut(field)
+                {
+                    *deadline = Some(*at);
+                }
+            }
+            Op::PopMembers(key, count) => pop_members(state, key, *count, reply),
             Op::Add(key, member) => change(
                 state,
                 key,
@@ -313,6 +444,44 @@ impl Op {
                     }
                 },
             ),
+            Op::AddEntry(key, id, value) => {
+                let add = |stream: &mut Stream| {
+                    stream.entries.push_back((*id, value.clone()));
+                    stream.entries.drain(..stream.entries.len().saturating_sub(STREAM_LEN));
+                };
+                change(
+                    state,
+                    key,
+                    || Content::Stream(Default::default()),
+                    |content| {
+                        if let Content::Stream(stream) = content {
+                            add(stream);
+                        }
+                    },
+                );
+            }
+            Op::Trim(key, len) => with_stream(state, key, |stream| {
+                stream.entries.drain(..stream.entries.len().saturating_sub(*len));
+            }),
+            Op::MakeGroup(key) => change(
+                state,
+                key,
+                || Content::Stream(Default::default()),
+                |content| {
+                    if let Content::Stream(stream) = content {
+                        stream.group.get_or_insert_default();
+                    }
+                },
+            ),
+            Op::Deliver(key, count) => with_group(state, key, |group, entries| {
+                let ids = entries.iter().map(|(id, _)| *id).filter(|id| *id > group.delivered);
+                let ids: Vec<StreamId> = ids.take(*count).collect();
+                group.delivered = ids.last().copied().unwrap_or(group.delivered);
+                group.pending.extend(ids);
+            }),
+            Op::Acknowledge(key, id) => with_group(state, key, |group, _| {
+                group.pending.remove(id);
+            }),
             Op::Unscore(key, member) => shrink(state, key, |content| match content {
                 Content::Sorted(sorted) => {
                     sorted.remove(member);
@@ -322,6 +491,41 @@ impl Op {
             }),
         }
     }
+}
+
+/// Without a reply it is the last step that was sent, and any of the members may be gone.
+fn pop_members(state: &mut State, key: &str, count: usize, reply: Option<&Value>) {
+    let Some(Entry { content, .. }) = state.entries.get_mut(key) else { return };
+    let Content::Set(set) = content else { return };
+    let popped = match reply.and_then(Value::as_array) {
+        Some(popped) => popped,
+        None if count < set.len() => {
+            *content = Content::SetWithout(std::mem::take(set), count);
+            return;
+        }
+        None => return drop(state.entries.remove(key)),
+    };
+    for member in popped.iter().filter_map(Value::as_bytes) {
+        set.remove(member);
+    }
+    if set.is_empty() {
+        state.entries.remove(key);
+    }
+}
+
+/// Does something to a stream that is there.
+fn with_stream(state: &mut State, key: &str, with: impl FnOnce(&mut Stream)) {
+    if let Some(Entry { content: Content::Stream(stream), .. }) = state.entries.get_mut(key) {
+        with(stream);
+    }
+}
+
+fn with_group(state: &mut State, key: &str, with: impl FnOnce(&mut Group, &VecDeque<(StreamId, Vec<u8>)>)) {
+    with_stream(state, key, |stream| {
+        if let Some(group) = &mut stream.group {
+            with(group, &stream.entries);
+        }
+    });
 }
 
 fn change(state: &mut State, key: &str, fresh: impl FnOnce() -> Content, with: impl FnOnce(&mut Content)) {

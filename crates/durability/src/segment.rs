@@ -120,11 +120,21 @@ impl SegmentMaker {
     /// Makes the segment that `header` says. When this returns, frames may be written to it. After an error it may be tried
     /// again; what was half made is thrown away.
     pub fn prepare(&mut self, disk: &dyn Disk, header: &SegmentHeader) -> Result<(), DiskError> {
+        self.prepare_with(disk, header, |spare| fill(disk, spare, header.bytes))
+    }
+
+    /// As [`SegmentMaker::prepare`]; `fill` makes the file that it is given the path of, as long as the segment, all zeros.
+    pub fn prepare_with(
+        &mut self,
+        disk: &dyn Disk,
+        header: &SegmentHeader,
+        fill: impl FnOnce(&str) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
         let spare = match self.spares.iter().position(|(_, bytes)| *bytes == header.bytes) {
             Some(at) => names::spare(self.spares.swap_remove(at).0),
             None => {
                 let spare = names::spare(self.number());
-                self.or_remove(disk, &spare, fill(disk, &spare, header.bytes))?;
+                self.or_remove(disk, &spare, fill(&spare))?;
                 spare
             }
         };

@@ -103,7 +103,11 @@ impl Core {
         let make = move |files: &Files| {
             // The core's own thread, which has the same cpu, comes first.
             files.set_class(Class::Nice);
-            let made = maker.prepare(disk, &header).and_then(|()| open(disk, &header.name().path()));
+            let fill = |spare: &str| {
+                let filled = ring_files::fill_direct(&disk.path(spare), header.bytes);
+                filled.map_err(|error| failed("fill", spare, error))
+            };
+            let made = maker.prepare_with(disk, &header, fill).and_then(|()| open(disk, &header.name().path()));
             (maker, made)
         };
         self.help(io, make, move |core, io, made| core.segment_made(io, number, made));
@@ -270,9 +274,9 @@ impl Core {
 
 /// A segment's file, for the ring.
 pub(super) fn open(disk: &std_disk::StdDisk, path: &str) -> Result<OwnedFd, DiskError> {
-    ring_files::open_direct(&disk.path(path)).map_err(|error| DiskError {
-        operation: "open",
-        path: path.to_owned(),
-        trouble: std_disk::trouble(error),
-    })
+    ring_files::open_direct(&disk.path(path)).map_err(|error| failed("open", path, error))
+}
+
+fn failed(operation: &'static str, path: &str, error: std::io::Error) -> DiskError {
+    DiskError { operation, path: path.to_owned(), trouble: std_disk::trouble(error) }
 }

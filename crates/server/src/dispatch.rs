@@ -486,7 +486,8 @@ impl Core {
             self.hop(io, owner, head, args.iter());
             return 0;
         }
-        if self.gates.contains(Gates::INTENTS) && self.is_blocked(id, args) {
+        let db = session.db;
+        if self.gates.contains(Gates::INTENTS) && self.is_blocked(id, db, args) {
             self.wait_here(conn, id, hash, args);
             return 0;
         }

@@ -93,7 +93,7 @@ impl Core {
     #[cold]
     fn must_wait(&self, from: CoreId, batch: &Batch, index: usize) -> bool {
         let request = &batch.requests[index];
-        self.is_blocked(request.command, batch.args(index))
+        self.is_blocked(request.command, request.db, batch.args(index))
             || request.origin.conn().is_some_and(|conn| self.waits_here(from, conn))
     }
 

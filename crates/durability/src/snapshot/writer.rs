@@ -86,17 +86,17 @@ impl SnapshotWriter {
     }
 
     fn close_block(&mut self, continues: bool) {
-        let raw = mem::replace(&mut self.raw, Vec::with_capacity(self.raw_max));
+        let raw = &self.raw;
         let entries = mem::take(&mut self.entries);
         let mut block = vec![0; BLOCK_HEADER_BYTES + get_maximum_output_size(raw.len()).max(raw.len()) + CRC_BYTES];
         let packed = if self.compress {
-            compress_into_with_table(&raw, &mut block[BLOCK_HEADER_BYTES..], &mut self.table).ok()
+            compress_into_with_table(raw, &mut block[BLOCK_HEADER_BYTES..], &mut self.table).ok()
         } else {
             None
         };
         let packed = packed.filter(|stored| *stored < raw.len());
         let stored = packed.unwrap_or_else(|| {
-            put(&mut block, BLOCK_HEADER_BYTES, &raw);
+            put(&mut block, BLOCK_HEADER_BYTES, raw);
             raw.len()
         });
         let flags = if packed.is_some() { LZ4 } else { 0 } | if continues { CONTINUES } else { 0 };
@@ -114,6 +114,7 @@ impl SnapshotWriter {
         self.blocks.push(BlockRef { offset, stored: stored as u32, raw: raw.len() as u32, entries, flags, crc });
         self.offset += block.len() as u64;
         self.raw_all += raw.len() as u64;
+        self.raw.clear();
         self.out.push_back(block);
     }
 

@@ -14,7 +14,12 @@
 //!
 //! Memory: what was saved and not yet taken. Long strings are shared with the keyspace, not copied: changing one in place
 //! then costs a copy of it, once. A collection of more than 64 KiB is saved in pieces; who changes it before that is done
-//! saves the rest of it at once, so the first change of one of a million elements takes some tens of milliseconds.
+//! saves the rest of it at once, some tens of milliseconds with a million elements. So a command that is going to change one
+//! [waits](Shard::must_save_first) until it is saved, which is then next; what does not know ahead which keys it changes
+//! (transactions over shards, expiry, eviction) does not wait.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
 
 use pinyon_base::{Blob, DbIndex};
 use pinyon_values::codec::{Encoder, Part, Saving, Settings, Shape, VERSION_7_4, shape_of};
@@ -163,6 +168,8 @@ pub(super) struct Walk {
     /// Nobody wants the snapshot any more; entries only get their version.
     discards: bool,
     saved: u64,
+    /// Collections of them that were saved in pieces.
+    bigs: u64,
 }
 
 /// A collection that is being saved in pieces.
@@ -184,7 +191,7 @@ impl Big {
 impl Walk {
     fn new(db: DbIndex) -> Walk {
         let (batch, aside) = Default::default();
-        Walk { db, hash: Some(0), batch, big: None, aside, discards: false, saved: 0 }
+        Walk { db, hash: Some(0), batch, big: None, aside, discards: false, saved: 0, bigs: 0 }
     }
 
     /// Saves an entry that is about to change.
@@ -203,6 +210,7 @@ impl Walk {
 
     fn end_big(&mut self) {
         self.big = None;
+        self.bigs += 1;
         self.batch.append(std::mem::take(&mut self.aside));
     }
 
@@ -212,16 +220,20 @@ impl Walk {
             && collection.memory() > AT_ONCE_BYTES_MAX
             && !self.discards
         {
-            self.batch.begin(self.db, entry);
-            let encoder = self.batch.collection(collection);
-            let (key, hash) = (entry.key().into(), hash_of(entry.key()));
-            self.big = Some(Big { key, hash, encoder, saving: Saving::default() });
+            self.begin_big(entry, collection, hash_of(entry.key()));
             return Visit::Begun;
         }
         let before = self.batch.bytes.len();
         self.save_first(entry);
         *budget = budget.saturating_sub(self.batch.bytes.len() - before + ENTRY_COST);
         if *budget > 0 { Visit::Saved } else { Visit::Last }
+    }
+
+    /// Begins a collection that is saved in pieces.
+    fn begin_big(&mut self, entry: EntryRef<'_>, collection: CollectionRef<'_>, hash: u64) {
+        self.batch.begin(self.db, entry);
+        let encoder = self.batch.collection(collection);
+        self.big = Some(Big { key: entry.key().into(), hash, encoder, saving: Saving::default() });
     }
 
     fn is_amid(&self) -> bool {
@@ -234,7 +246,9 @@ impl Walk {
             return None;
         }
         let continues = self.big.is_some();
-        Some(std::mem::replace(&mut self.batch, Batch { continues, ..Batch::default() }))
+        // The next one will be about as long.
+        let bytes = Vec::with_capacity(self.batch.bytes.len());
+        Some(std::mem::replace(&mut self.batch, Batch { bytes, continues, ..Batch::default() }))
     }
 
     fn give_up(&mut self) {
@@ -293,6 +307,30 @@ impl Table {
     fn is_amid(&self) -> bool {
         self.walk.as_ref().is_some_and(|walk| walk.is_amid())
     }
+
+    /// Whether the key holds a collection that is not yet saved and too big to be saved at once.
+    fn is_big_unsaved(&self, key: Key<'_>) -> bool {
+        let is_wanted = self.walk.as_ref().is_some_and(|walk| !walk.discards);
+        is_wanted
+            && self.get_unsaved(key).is_some_and(|entry| match entry.value() {
+                ValueRef::Collection(collection) => collection.memory() > AT_ONCE_BYTES_MAX,
+                _ => false,
+            })
+    }
+
+    /// Begins to save such a collection. False: it is none.
+    fn begin_wanted(&mut self, key: Key<'_>) -> bool {
+        let is_big = self.is_big_unsaved(key);
+        let Some(mut walk) = self.walk.take() else { return false };
+        if is_big
+            && let Some(entry) = self.get(key)
+            && let ValueRef::Collection(collection) = entry.value()
+        {
+            walk.begin_big(entry, collection, key.hash);
+        }
+        self.walk = Some(walk);
+        is_big
+    }
 }
 
 /// A snapshot of a shard under way.
@@ -304,6 +342,17 @@ pub(super) struct Snapshot {
     done: Vec<Batch>,
     entries: u64,
     saved: u64,
+    /// What walks that have ended, or are not wanted any more, say of big collections.
+    bigs: u64,
+    wanted: RefCell<VecDeque<Wanted>>,
+}
+
+/// A big collection that somebody waits for, to change it.
+#[derive(PartialEq, Eq)]
+struct Wanted {
+    db: DbIndex,
+    key: Box<[u8]>,
+    hash: u64,
 }
 
 impl Shard {
@@ -331,12 +380,59 @@ impl Shard {
     pub fn give_up_snapshot(&mut self) {
         let Some(snapshot) = &mut self.snapshot else { return };
         snapshot.done.clear();
+        snapshot.wanted.get_mut().clear();
+        snapshot.bigs += 1;
         let tables = self.tables.iter_mut().chain(&mut snapshot.flushed);
         tables.filter_map(|table| table.walk.as_mut()).for_each(|walk| walk.give_up());
     }
 
+    /// Whether a snapshot is under way that keys of the shard may have to wait for.
+    pub fn may_save_first(&self) -> bool {
+        self.snapshot.is_some() && self.tables.iter().any(|table| table.has_heavy() && table.walk.is_some())
+    }
+
+    /// Whether whoever is going to change the key should wait, because a snapshot would first have to save a big collection, all
+    /// at once. It is saved next, then, in slices.
+    pub fn must_save_first(&self, db: DbIndex, key: &[u8]) -> bool {
+        let Some(snapshot) = &self.snapshot else { return false };
+        let Some(table) = self.tables.get(usize::from(db.0)).filter(|table| table.has_heavy()) else { return false };
+        let hash = self.hash(key);
+        if !table.is_big_unsaved(Key { bytes: key, hash }) {
+            return false;
+        }
+        let wanted = Wanted { db, key: key.into(), hash };
+        let mut all = snapshot.wanted.borrow_mut();
+        if !all.contains(&wanted) {
+            all.push_back(wanted);
+        }
+        true
+    }
+
+    /// Changes when a big collection has been saved, or is not waited for any more; `None` when no snapshot is under way.
+    pub fn bigs_saved(&self) -> Option<u64> {
+        let snapshot = self.snapshot.as_ref()?;
+        let walks = self.tables.iter().chain(&snapshot.flushed).filter_map(|table| table.walk.as_ref());
+        Some(snapshot.bigs + walks.map(|walk| walk.bigs).sum::<u64>())
+    }
+
+    /// Begins what is waited for, if nothing else has been begun.
+    fn begin_wanted(&mut self) {
+        let Some(snapshot) = &mut self.snapshot else { return };
+        let wanted = snapshot.wanted.get_mut();
+        if wanted.is_empty() || snapshot.flushed.iter().chain(&self.tables).any(|table| table.is_amid()) {
+            return;
+        }
+        let Some(Wanted { db, key, hash }) = wanted.pop_front() else { return };
+        let table = self.tables.get_mut(usize::from(db.0));
+        if !table.is_some_and(|table| table.begin_wanted(Key { bytes: &key, hash })) {
+            // It is saved already, or gone.
+            snapshot.bigs += 1;
+        }
+    }
+
     /// Saves entries, some `budget` bytes of them. True: there are more.
     pub fn snapshot_slice(&mut self, budget: usize) -> bool {
+        self.begin_wanted();
         let Some(snapshot) = &mut self.snapshot else { return false };
         let mut budget = budget;
         // What has been begun is not mixed with anything else.
@@ -424,6 +520,7 @@ impl Snapshot {
     fn end_walk(&mut self, walk: Option<Box<Walk>>) {
         let Some(walk) = walk else { return };
         self.saved += walk.saved;
+        self.bigs += walk.bigs;
         if !walk.batch.is_empty() {
             self.done.push(walk.batch);
         }

@@ -188,6 +188,20 @@ impl Table {
         Some(unsafe { located.segment.as_ref() }.slot(at).entry())
     }
 
+    /// As `get`, if a snapshot under way has not yet saved it.
+    pub(super) fn get_unsaved(&self, key: Key<'_>) -> Option<EntryRef<'_>> {
+        let (located, at) = self.place_of(key)?;
+        // SAFETY: as in `get`.
+        let slot = unsafe { located.segment.as_ref() }.slot(at);
+        (slot.version() != self.version).then(|| slot.entry())
+    }
+
+    /// Whether there may be values beside the entries.
+    #[inline]
+    pub(super) fn has_heavy(&self) -> bool {
+        self.heavy > 0
+    }
+
     #[inline]
     fn place_of(&self, key: Key<'_>) -> Option<(Located, Place)> {
         let located = self.directory.locate(key.hash)?;

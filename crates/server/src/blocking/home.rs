@@ -105,7 +105,7 @@ impl Core {
         };
         match self.single_owner(id, args) {
             Some(owner) if patience == Patience::None => self.run_or_hop(io, conn, id, row, handler, owner, hash, args),
-            Some(owner) if owner == self.id.0 && !self.is_held(id, args) => {
+            Some(owner) if owner == self.id.0 && !self.is_held(conn, id, args) => {
                 self.try_here(io, conn, id, row, blocking, patience, handler, args)
             }
             Some(owner) => {
@@ -126,8 +126,9 @@ impl Core {
         }
     }
 
-    fn is_held(&self, id: CommandId, args: Args<'_>) -> bool {
-        self.gates.contains(Gates::INTENTS) && self.is_blocked(id, args)
+    fn is_held(&self, conn: ConnId, id: CommandId, args: Args<'_>) -> bool {
+        let db = self.sessions.get(conn).map(|session| session.db);
+        self.gates.contains(Gates::INTENTS) && db.is_some_and(|db| self.is_blocked(id, db, args))
     }
 
     fn ask(&self, conn: ConnId, id: CommandId, args: Args<'_>) -> Option<Ask> {

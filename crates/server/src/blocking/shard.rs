@@ -299,7 +299,7 @@ impl Core {
     }
 
     pub(super) fn take_ask(&mut self, io: &mut Io, id: WaitId, ask: Box<Ask>) {
-        if self.gates.contains(Gates::INTENTS) && self.is_blocked(ask.head.command, ask.args.args()) {
+        if self.gates.contains(Gates::INTENTS) && self.is_blocked(ask.head.command, ask.head.db, ask.args.args()) {
             return self.defer_ask(id, ask);
         }
         self.exec.start(io.now_ms());

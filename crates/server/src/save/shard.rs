@@ -5,12 +5,14 @@
 
 use pinyon_base::ShardId;
 use pinyon_durability::manifest::SnapshotFileRef;
-use pinyon_durability::snapshot::{SnapshotHeader, SnapshotWriter};
-use pinyon_durability::{Disk, DiskError, Epoch, LogStart, ServerId, SnapshotId, StdDisk};
-use pinyon_engine::keyspace::{Batch, Piece};
+use pinyon_durability::snapshot::SnapshotHeader;
+use pinyon_durability::{DiskError, Epoch, LogStart, ServerId, SnapshotId};
+use pinyon_engine::keyspace::Batch;
 use pinyon_runtime::CoreId;
+use pinyon_runtime::storage::{Class, Files};
 
 use super::control;
+use super::file::{File, Written};
 use crate::core::{Core, Io, Mail};
 use crate::log::Errand;
 
@@ -20,10 +22,6 @@ const SLICE_BYTES: usize = 48 << 10;
 const BATCH_BYTES: usize = 256 << 10;
 /// No further than this does the walk go ahead of the disk.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
-/// Bytes in a block before compression.
-const BLOCK_BYTES: usize = 128 << 10;
-/// A file is synced each time so much more of it was written, so that no sync takes long.
-const SYNC_BYTES: u64 = 8 << 20;
 
 /// What a shard says of the cut.
 pub(super) struct Cut {
@@ -43,15 +41,8 @@ pub(crate) struct Saving {
     start: Option<LogStart>,
     done: Option<SnapshotFileRef>,
     given_up: bool,
-}
-
-/// The file while it is written.
-struct File {
-    disk: &'static StdDisk,
-    path: String,
-    offset: u64,
-    unsynced: u64,
-    writer: SnapshotWriter,
+    /// What [`Shard::bigs_saved`](pinyon_engine::keyspace::Shard::bigs_saved) said last.
+    bigs: Option<u64>,
 }
 
 impl Core {
@@ -67,10 +58,11 @@ impl Core {
         log.log.want_sync();
         log.told_write = false;
         self.exec.shard.begin_snapshot();
+        self.look_at_holds();
         self.shared.saves.expect(self.exec.shard.snapshot_progress().1);
         let dirty = self.exec.stats.dirty;
-        let (file, start, done) = (None, None, None);
-        self.saving = Some(Saving { id, file, epoch, dirty, told: 0, start, done, given_up: false });
+        let (file, start, done, bigs) = (None, None, None, Some(0));
+        self.saving = Some(Saving { id, file, epoch, dirty, told: 0, start, done, given_up: false, bigs });
         Some(Cut { epoch })
     }
 
@@ -80,14 +72,26 @@ impl Core {
         let Some(saving) = &mut self.saving else { return };
         let shard = ShardId(self.id.0);
         let header = SnapshotHeader { server, id: saving.id, epoch, shard, shards };
-        let writer = SnapshotWriter::new(header, BLOCK_BYTES, self.config.rdbcompression);
         let path = control::path(saving.id, self.id.0);
-        saving.file = Some(Box::new(File { disk, path, offset: 0, unsynced: 0, writer }));
+        saving.file = Some(Box::new(File::new(header, disk, path, self.config.rdbcompression)));
     }
 
     /// The turn's slice of the snapshot. True: there is more that can be done now.
     pub(crate) fn save_slice(&mut self, io: &mut Io) -> bool {
         self.look_at_save_points(io);
+        let Some(before) = self.saving.as_ref().map(|saving| saving.bigs) else { return false };
+        let more = self.save_some(io);
+        let bigs = self.exec.shard.bigs_saved();
+        if bigs != before {
+            if let Some(saving) = &mut self.saving {
+                saving.bigs = bigs;
+            }
+            self.saved_for_others(io);
+        }
+        more
+    }
+
+    fn save_some(&mut self, io: &mut Io) -> bool {
         let Some(saving) = &mut self.saving else { return false };
         let shard = &mut self.exec.shard;
         if saving.start.is_none()
@@ -102,6 +106,9 @@ impl Core {
         self.shared.saves.saved(saved.saturating_sub(saving.told));
         saving.told = saving.told.max(saved);
         if saving.given_up {
+            if let Some(file) = saving.file.take() {
+                file.abandon(io);
+            }
             if !more && shard.take_batch().is_none() {
                 self.saving = None;
             }
@@ -124,21 +131,31 @@ impl Core {
     /// Has the executor write a batch, or the file's end.
     fn write_batch(&mut self, io: &mut Io, file: Box<File>, batch: Option<Batch>) {
         let Some(id) = self.saving.as_ref().map(|saving| saving.id) else { return };
-        let work = move |_: &_| match batch {
-            Some(batch) => file.write(&batch).map(|file| (Some(file), None)),
-            None => file.finish().map(|done| (None, Some(done))),
-        };
-        self.help(io, work, move |core, io, result| {
-            let Some(saving) = core.saving.as_mut().filter(|saving| saving.id == id) else { return };
-            match result {
-                Ok((file, done)) => (saving.file, saving.done) = (file, done),
-                Err(error) => {
-                    let why = error.to_string();
-                    let errand: Errand = Box::new(move |core, io| core.save_failed(io, id, &why));
-                    io.mail(CoreId(0), Mail::Errand(errand));
-                }
-            }
+        io.store(move |files: &Files| {
+            // The core's own thread, which has the same cpu, comes first.
+            files.set_class(Class::Nice);
+            let written = match &batch {
+                Some(batch) => file.write(files, batch),
+                None => file.finish(files),
+            };
+            written.then(move |result| {
+                Mail::Errand(Box::new(move |core: &mut Core, io: &mut Io| core.batch_written(io, id, result)) as Errand)
+            })
         });
+    }
+
+    fn batch_written(&mut self, io: &mut Io, id: SnapshotId, result: Result<Written, DiskError>) {
+        let wanted = self.saving.as_mut().filter(|saving| saving.id == id && !saving.given_up);
+        match (result, wanted) {
+            (Ok(Written::Part(file)), Some(saving)) => saving.file = Some(file),
+            (Ok(Written::Part(file)), None) => file.abandon(io),
+            (Ok(Written::Whole(done)), Some(saving)) => saving.done = Some(done),
+            (Ok(Written::Whole(_)), None) => {}
+            (Err(error), _) => {
+                let why = error.to_string();
+                io.mail(CoreId(0), Mail::Errand(Box::new(move |core, io| core.save_failed(io, id, &why))));
+            }
+        }
     }
 
     /// Tells the first core when the file is whole and it is known where the log goes on.
@@ -164,49 +181,6 @@ impl Core {
             saving.given_up = true;
             self.exec.shard.give_up_snapshot();
         }
-    }
-}
-
-impl File {
-    fn write(mut self: Box<File>, batch: &Batch) -> Result<Box<File>, DiskError> {
-        if self.offset == 0 {
-            self.disk.create(&self.path)?;
-        }
-        let File { disk, path, offset, unsynced, writer } = &mut *self;
-        let mut result = Ok(());
-        batch.pieces(&mut |piece| {
-            match piece {
-                Piece::Entry => writer.entry(),
-                Piece::Bytes(bytes) => writer.piece(bytes),
-            }
-            while let Some(bytes) = writer.take() {
-                if result.is_ok() {
-                    result = disk.write(path, *offset, &bytes);
-                    *offset += bytes.len() as u64;
-                    *unsynced += bytes.len() as u64;
-                }
-            }
-        });
-        result?;
-        if *unsynced >= SYNC_BYTES {
-            *unsynced = 0;
-            disk.sync(path)?;
-        }
-        Ok(self)
-    }
-
-    fn finish(self: Box<File>) -> Result<SnapshotFileRef, DiskError> {
-        let File { disk, path, mut offset, writer, .. } = *self;
-        if offset == 0 {
-            disk.create(&path)?;
-        }
-        let (rest, done) = writer.finish();
-        for bytes in rest {
-            disk.write(&path, offset, &bytes)?;
-            offset += bytes.len() as u64;
-        }
-        disk.sync(&path)?;
-        Ok(done)
     }
 }
 

@@ -50,6 +50,7 @@ impl Core {
         session.flags.remove(SessionFlags::MULTI);
         let Some(mut multi) = session.multi.take() else { return };
         session.executing = Some(multi.commands.len());
+        let db = session.db;
         let watched = session.stop_watching(self.id.0);
         let mut owner = multi.owner;
         let mut alone = !multi.wide;
@@ -57,7 +58,8 @@ impl Core {
             alone &= *owner.get_or_insert(shard) == shard;
         }
         let owner = owner.unwrap_or(self.id.0);
-        let blocked = || self.is_queue_blocked(&multi) || watched.as_ref().is_some_and(|w| self.are_blocked(&w.keys));
+        let blocked =
+            || self.is_queue_blocked(&multi, db) || watched.as_ref().is_some_and(|w| self.are_blocked(&w.keys));
         if alone && owner == self.id.0 && !blocked() {
             self.exec_here(io, conn, multi, watched.map(|watched| watched.id));
             if let Some(session) = self.sessions.get_mut(conn) {

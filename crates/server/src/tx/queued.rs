@@ -11,6 +11,7 @@ use pinyon_resp::{Args, Span};
 use super::whole::access_of;
 use crate::core::Core;
 use crate::hop::Batch;
+use crate::settings::Gates;
 
 /// A connection's queue. Emptied and kept, it is used again by the next MULTI.
 #[derive(Debug)]
@@ -174,13 +175,16 @@ impl Core {
         }
     }
 
-    /// Whether a transaction holds a key of one of the commands, all of which are on this shard.
-    pub(super) fn is_queue_blocked(&self, multi: &Multi) -> bool {
-        self.exec.shard.transactions().is_holding()
-            && multi
-                .commands
-                .iter()
-                .any(|queued| matches!(queued.how, How::Keyed(_)) && self.is_blocked(queued.id, multi.args(queued)))
+    /// Whether one of the commands, all of which are on this shard, has to wait. They begin in database `db`.
+    pub(super) fn is_queue_blocked(&self, multi: &Multi, mut db: DbIndex) -> bool {
+        self.gates.contains(Gates::INTENTS)
+            && multi.commands.iter().any(|queued| match queued.how {
+                How::Keyed(_) => self.is_blocked(queued.id, db, multi.args(queued)),
+                _ => {
+                    db = multi.selects(queued, self.settings.databases).unwrap_or(db);
+                    false
+                }
+            })
     }
 
     /// A batch to fill.

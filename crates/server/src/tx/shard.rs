@@ -4,8 +4,9 @@
 //! connection sends to this shard later waits behind it. When a transaction lets go, those that waited run first, for they
 //! hold nothing, and then the next transactions are granted. So neither can keep the other waiting for ever.
 
-use pinyon_engine::command::registry::registry;
-use pinyon_engine::transaction::{Event, Intents, TransactionId, each_intent};
+use pinyon_base::DbIndex;
+use pinyon_engine::command::registry::{CommandId, registry};
+use pinyon_engine::transaction::{Access, Event, Intents, TransactionId, each_intent};
 use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
@@ -15,7 +16,7 @@ use super::{Body, Outcome, Part, TxMail};
 use crate::blocking::{Ask, WaitId};
 use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
-use crate::hop::{Batch, Origin};
+use crate::hop::{Batch, Origin, Request};
 use crate::log::{Until, Writers};
 use crate::settings::Gates;
 use crate::slices::Home;
@@ -157,8 +158,19 @@ impl Core {
             };
             self.tell(io, id.core, TxMail { id, now, body });
         }
-        let holding = self.exec.shard.transactions().is_holding() || !self.tx.deferred.is_empty();
+        self.look_at_holds();
+    }
+
+    /// Tells the dispatcher whether commands may have to wait here.
+    pub(crate) fn look_at_holds(&mut self) {
+        let shard = &self.exec.shard;
+        let holding = shard.transactions().is_holding() || shard.may_save_first() || !self.tx.deferred.is_empty();
         self.gates.set(Gates::INTENTS, holding);
+    }
+
+    /// A snapshot has saved what somebody may have waited for, or is over.
+    pub(crate) fn saved_for_others(&mut self, io: &mut Io) {
+        self.after_release(io);
     }
 
     /// Runs the commands of a part at the transaction's time. `maxmemory` was asked before.
@@ -176,23 +188,28 @@ impl Core {
         self.exec.end_step(id.number);
     }
 
-    /// Whether a transaction holds a key of this command in its way.
-    pub(crate) fn is_blocked(&self, id: pinyon_engine::command::CommandId, args: Args<'_>) -> bool {
-        let transactions = self.exec.shard.transactions();
-        if !transactions.is_holding() || planted::has(Bug::PassesHeld) {
-            return false;
-        }
+    /// Whether a transaction holds a key of this command in its way, or a snapshot has to save one before it changes.
+    pub(crate) fn is_blocked(&self, id: CommandId, db: DbIndex, args: Args<'_>) -> bool {
+        let shard = &self.exec.shard;
+        let holding = shard.transactions().is_holding() && !planted::has(Bug::PassesHeld);
+        let saving = shard.is_saving();
         let mut blocked = false;
-        each_intent(registry().entry(id), args, |position, access| {
-            blocked = blocked || transactions.blocks(self.exec.shard.hash(args.get(position)), access);
-        });
+        if holding || saving {
+            each_intent(registry().entry(id), args, |position, access| {
+                let key = args.get(position);
+                let held = || holding && shard.transactions().blocks(shard.hash(key), access);
+                let unsaved = || saving && access == Access::Write && shard.must_save_first(db, key);
+                blocked = blocked || held() || unsaved();
+            });
+        }
         blocked
     }
 
-    /// Whether a transaction is in the way of any command of a batch.
+    /// Whether a transaction or a snapshot is in the way of any command of a batch.
     pub(super) fn is_batch_blocked(&self, batch: &Batch) -> bool {
-        self.exec.shard.transactions().is_holding()
-            && (0..batch.requests.len()).any(|index| self.is_blocked(batch.requests[index].command, batch.args(index)))
+        let is_blocked =
+            |(index, request): (usize, &Request)| self.is_blocked(request.command, request.db, batch.args(index));
+        self.gates.contains(Gates::INTENTS) && batch.requests.iter().enumerate().any(is_blocked)
     }
 
     /// Whether a connection of another core has a command waiting here.
@@ -242,7 +259,7 @@ impl Core {
         match deferred {
             Deferred::Remote { batch, .. } | Deferred::Own { batch, .. } => self.is_batch_blocked(batch),
             Deferred::Unit { unit, .. } => self.is_unit_blocked(unit),
-            Deferred::Ask { ask, .. } => self.is_blocked(ask.head.command, ask.args.args()),
+            Deferred::Ask { ask, .. } => self.is_blocked(ask.head.command, ask.head.db, ask.args.args()),
         }
     }
 

@@ -78,7 +78,7 @@ impl Core {
             }
         }
         let here = matches!(shares[..], [(shard, _)] if shard == self.id.0);
-        if here && !self.is_blocked(self.watch_id(conn), args) {
+        if here && !self.is_blocked(self.watch_id(conn), db, args) {
             watch_keys(self, watcher, db, args);
             return self.reply(io, conn, |out| out.ok());
         }

@@ -130,6 +130,51 @@ fn words_and_numbers_are_those_of_redis() {
     terminate(server);
 }
 
+/// Whoever changes a big collection waits until the snapshot has saved it: alone, in an EXEC, from any core.
+#[test]
+fn big_collections_that_change_meanwhile_are_saved_as_they_were() {
+    let store = Store::new();
+    let server = store.open(2, &["--enable-debug-command", "yes", "--save", ""]);
+    let mut clients: Vec<Client> = (0..4).map(|_| connect(&server)).collect();
+    let client = &mut clients[0];
+    for hash in 0..6 {
+        let fields: Vec<String> = (0..20_000).map(|number| format!("field:{number} {number}")).collect();
+        assert_eq!(say(client, &format!("HSET hash:{hash} {}", fields.join(" "))), "20000");
+    }
+    for round in 0..3 {
+        assert_eq!(say(&mut clients[0], "BGSAVE"), "Background saving started");
+        for (number, client) in clients.iter_mut().enumerate() {
+            let hash = (round + number) % 6;
+            let lines = [
+                format!("HINCRBY hash:{hash} field:{number} 1"),
+                "MULTI".to_owned(),
+                format!("HDEL hash:{hash} field:{}", 100 + 10 * round + number),
+                format!("HSET hash:{hash} new:{round}:{number} 1"),
+                "EXEC".to_owned(),
+                format!("HLEN hash:{hash}"),
+            ];
+            let lines: Vec<Vec<&str>> = lines.iter().map(|line| line.split(' ').collect()).collect();
+            for words in &lines {
+                client.send(words).expect("sent");
+            }
+        }
+        for client in &mut clients {
+            for _ in 0..6 {
+                let reply = client.receive().expect("a reply");
+                assert!(!reply.is_error(), "{reply}");
+            }
+        }
+        saved(&mut clients[0]);
+    }
+    let digest = say(&mut clients[0], "DEBUG DIGEST");
+    terminate(server);
+    for shards in [2, 3] {
+        let server = store.open(shards, DEBUG);
+        assert_eq!(say(&mut connect(&server), "DEBUG DIGEST"), digest, "{shards} shards");
+        terminate(server);
+    }
+}
+
 #[test]
 fn a_save_point_saves_by_itself() {
     let store = Store::new();

@@ -23,6 +23,8 @@ enum Happening {
     Take(u16, u32, u16),
     /// Hashes, each with so many fields, from this number on.
     Fields(u16, u32, u32, Option<i64>),
+    /// Somebody is going to change such a hash.
+    Want(u16, u32),
     Wait(i64),
     Expire,
     Evict,
@@ -60,6 +62,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (db(), 0..8u32, prop_oneof![1..9u32, 100..3000u32], prop::option::of(0..200i64)).prop_map(
             |(db, key, count, after)| Happening::Fields(db, key, count, after)
         ),
+        4 => (db(), 0..8u32).prop_map(|(db, key)| Happening::Want(db, key)),
         2 => (0..90i64).prop_map(Happening::Wait),
         2 => Just(Happening::Expire),
         2 => Just(Happening::Evict),
@@ -158,6 +161,9 @@ impl World {
                     );
                 }
                 ks.changed::<Hash>(key);
+            }
+            Happening::Want(db, key) => {
+                shard.must_save_first(DbIndex(db), format!("hash:{key}").as_bytes());
             }
             Happening::Wait(ms) => {
                 self.now += ms;
@@ -310,6 +316,41 @@ proptest! {
     fn any_bytes_are_refused_without_a_panic(bytes: Vec<u8>) {
         let _ = Loader::new(Slots::of(ShardId(0), 1)).load(&mut Shard::new(config()), &bytes);
     }
+}
+
+#[test]
+fn a_big_collection_that_is_waited_for_comes_next_and_in_slices() {
+    let mut world = World::new();
+    (0..50).for_each(|key| world.happen(&Happening::Fields(0, key, 3000, None)));
+    world.happen(&Happening::Fields(0, 99, 3, None));
+    let db = DbIndex(0);
+    let shard = &mut world.shard;
+    assert!(!shard.must_save_first(db, b"hash:31") && shard.bigs_saved().is_none(), "there is no snapshot");
+    shard.begin_snapshot();
+    assert!(shard.may_save_first());
+    assert!(!shard.must_save_first(db, b"hash:99"), "a small one is saved at once");
+    assert!(!shard.must_save_first(db, b"hash:100"), "it is not there");
+    assert!(!shard.must_save_first(DbIndex(1), b"hash:31"));
+    assert!(shard.must_save_first(db, b"hash:31") && shard.must_save_first(db, b"hash:31"));
+    let (mut slices, before) = (0, shard.bigs_saved());
+    while shard.bigs_saved() == before {
+        assert!(shard.must_save_first(db, b"hash:31"));
+        let bytes = shard.saved_bytes();
+        assert!(shard.snapshot_slice(4000));
+        assert!(shard.saved_bytes() - bytes < 20_000, "a slice");
+        slices += 1;
+    }
+    assert!(slices > 10 && shard.snapshot_progress().0 <= 2);
+    assert!(!shard.must_save_first(db, b"hash:31"));
+    let bytes = shard.saved_bytes();
+    world.happen(&Happening::Fields(0, 31, 10, None));
+    assert_eq!(world.shard.saved_bytes(), bytes, "nothing is left to save before it changes");
+    // Who still waits when nobody wants the snapshot any more hears of it.
+    assert!(world.shard.must_save_first(db, b"hash:32"));
+    let before = world.shard.bigs_saved();
+    world.shard.give_up_snapshot();
+    assert_ne!(world.shard.bigs_saved(), before);
+    assert!(!world.shard.must_save_first(db, b"hash:32"));
 }
 
 /// The bytes, once and for all.

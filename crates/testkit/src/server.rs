@@ -121,7 +121,8 @@ impl ServerOptions {
         Err(last.unwrap_or_else(|| StartError("not tried".to_string())))
     }
 
-    fn start_once(&self) -> Result<Server, StartError> {
+    /// As [`ServerOptions::start`], for a start that is to fail.
+    pub fn start_once(&self) -> Result<Server, StartError> {
         let failed = |what: &str, error: io::Error| StartError(format!("{what}: {error}"));
         let binary = match &self.exactly {
             Some(path) => path.clone(),

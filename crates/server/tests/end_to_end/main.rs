@@ -14,6 +14,7 @@ mod debugging;
 mod durability;
 mod exchange;
 mod expiry;
+mod faults;
 mod information;
 mod keyspace;
 mod maxmemory;
@@ -22,6 +23,7 @@ mod observers;
 mod pipelines;
 mod process;
 mod snapshots;
+mod tampering;
 mod transactions;
 
 use std::time::{Duration, Instant};

@@ -13,7 +13,7 @@
 //! them, one after the other (`control`); `status` is what INFO tells, and `points` when one is due.
 
 mod control;
-mod file;
+mod draft;
 mod points;
 mod shard;
 mod status;

@@ -12,7 +12,7 @@ use pinyon_runtime::CoreId;
 use pinyon_runtime::storage::{Class, Files};
 
 use super::control;
-use super::file::{File, Written};
+use super::draft::{Draft, Written};
 use crate::core::{Core, Io, Mail};
 use crate::log::Errand;
 
@@ -32,7 +32,7 @@ pub(super) struct Cut {
 pub(crate) struct Saving {
     id: SnapshotId,
     /// Not before the cut is known to be made everywhere; and away while the executor has it.
-    file: Option<Box<File>>,
+    file: Option<Box<Draft>>,
     epoch: Epoch,
     /// Changes at the cut.
     dirty: u64,
@@ -73,7 +73,7 @@ impl Core {
         let shard = ShardId(self.id.0);
         let header = SnapshotHeader { server, id: saving.id, epoch, shard, shards };
         let path = control::path(saving.id, self.id.0);
-        saving.file = Some(Box::new(File::new(header, disk, path, self.config.rdbcompression)));
+        saving.file = Some(Box::new(Draft::new(header, disk, path, self.config.rdbcompression)));
     }
 
     /// The turn's slice of the snapshot. True: there is more that can be done now.
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// Has the executor write a batch, or the file's end.
-    fn write_batch(&mut self, io: &mut Io, file: Box<File>, batch: Option<Batch>) {
+    fn write_batch(&mut self, io: &mut Io, file: Box<Draft>, batch: Option<Batch>) {
         let Some(id) = self.saving.as_ref().map(|saving| saving.id) else { return };
         io.store(move |files: &Files| {
             // The core's own thread, which has the same cpu, comes first.

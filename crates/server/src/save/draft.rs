@@ -15,8 +15,8 @@ use crate::core::{Io, Mail};
 /// Bytes in a block before compression.
 const BLOCK_BYTES: usize = 128 << 10;
 
-/// See the file's head. Whoever wants it no more calls [`File::abandon`].
-pub(super) struct File {
+/// See the file's head. Whoever wants it no more calls [`Draft::abandon`].
+pub(super) struct Draft {
     stream: StreamId,
     /// In the store's folder, for errors.
     name: String,
@@ -27,23 +27,23 @@ pub(super) struct File {
 
 /// How far a file is.
 pub(super) enum Written {
-    Part(Box<File>),
+    Part(Box<Draft>),
     Whole(SnapshotFileRef),
 }
 
 /// What comes of a write; after an error the file is closed.
 type Outcome = Pending<Result<Written, DiskError>>;
 
-impl File {
-    pub fn new(header: SnapshotHeader, disk: &StdDisk, name: String, compress: bool) -> File {
+impl Draft {
+    pub fn new(header: SnapshotHeader, disk: &StdDisk, name: String, compress: bool) -> Draft {
         let writer = SnapshotWriter::new(header, BLOCK_BYTES, compress);
         // A core writes one snapshot at a time.
         let stream = StreamId(header.id.0);
-        File { stream, path: disk.path(&name), name, is_open: false, writer }
+        Draft { stream, path: disk.path(&name), name, is_open: false, writer }
     }
 
     /// Packs a batch and writes what blocks it fills; there is room for more when it is answered.
-    pub fn write(mut self: Box<File>, files: &Files, batch: &Batch) -> Outcome {
+    pub fn write(mut self: Box<Draft>, files: &Files, batch: &Batch) -> Outcome {
         let opened = self.open(files);
         let mut blocks = Vec::new();
         batch.pieces(&mut |piece| {
@@ -64,9 +64,9 @@ impl File {
     }
 
     /// Writes the rest, and makes the file durable but for its name.
-    pub fn finish(mut self: Box<File>, files: &Files) -> Outcome {
+    pub fn finish(mut self: Box<Draft>, files: &Files) -> Outcome {
         let opened = self.open(files);
-        let File { stream, name, writer, .. } = *self;
+        let Draft { stream, name, writer, .. } = *self;
         let (blocks, done) = writer.finish();
         let files = files.clone();
         let written = opened.and({
@@ -84,7 +84,7 @@ impl File {
     }
 
     /// Nobody wants it any more.
-    pub fn abandon(self: Box<File>, io: &mut Io) {
+    pub fn abandon(self: Box<Draft>, io: &mut Io) {
         let stream = self.stream;
         io.store(move |files: &Files| files.abandon(stream).then(|()| Mail::Errand(Box::new(|_, _| {}))));
     }

@@ -116,9 +116,12 @@ pub struct Log {
     no_room: bool,
     /// The last rotation that was asked for: the epoch before it, and where the log went on.
     rotation: Option<(Epoch, LogStart)>,
+    /// Bytes written before it.
+    rotated_bytes: u64,
     flight: Flight,
-    refused: Option<Op>,
-    retry: bool,
+    /// Writes that found no room, and how many of them are to be tried again now.
+    refused: VecDeque<Op>,
+    retries: usize,
     durable_epoch: Epoch,
     time: u64,
     /// What is to be written has waited for earlier writes.
@@ -156,9 +159,10 @@ impl Log {
             asked: start.segment,
             no_room: false,
             rotation: None,
+            rotated_bytes: 0,
             flight: Flight::new(before),
-            refused: None,
-            retry: false,
+            refused: VecDeque::new(),
+            retries: 0,
             durable_epoch: before.sealed,
             time: 0,
             behind: false,
@@ -279,11 +283,11 @@ impl Log {
         if self.state == LogState::Poisoned {
             return None;
         }
-        if self.retry {
-            self.retry = false;
-            return self.refused.take();
+        if self.retries > 0 {
+            self.retries -= 1;
+            return self.refused.pop_front();
         }
-        if self.refused.is_some() {
+        if !self.refused.is_empty() {
             return None;
         }
         if let Some(op) = self.next_write() {
@@ -356,6 +360,7 @@ impl Log {
             self.rotate = true;
             let start = LogStart { segment: 0, frame: self.next_frame, lsn: header.next_lsn() };
             self.rotation = Some((chunk.epoch, start));
+            self.rotated_bytes = self.bytes_written;
             // Known at once where it goes on; otherwise when the segment is prepared.
             self.make_room(0);
         }
@@ -405,8 +410,8 @@ impl Log {
             }
             (OpKind::Sync, Ok(())) => self.flight.synced(op.segment),
             // Nothing was promised of a write that found no room: it is made again, when there may be some.
-            (kind @ OpKind::Write { .. }, Err(Trouble::Full)) if self.refused.is_none() => {
-                self.refused = Some(Op { segment: op.segment, kind });
+            (kind @ OpKind::Write { .. }, Err(Trouble::Full)) => {
+                self.refused.push_back(Op { segment: op.segment, kind });
             }
             (_, Err(_)) => self.state = LogState::Poisoned,
         }
@@ -416,7 +421,7 @@ impl Log {
     fn update_state(&mut self) {
         if self.state != LogState::Poisoned {
             let low = self.ready.is_empty() && self.config.segment_bytes - self.offset < self.config.segment_bytes / 4;
-            let stuck = self.refused.is_some() || self.no_room && (low || !self.closed.is_empty());
+            let stuck = !self.refused.is_empty() || self.no_room && (low || !self.closed.is_empty());
             self.state = if stuck { LogState::Full } else { LogState::Writing };
         }
     }
@@ -452,9 +457,9 @@ impl Log {
         self.update_state();
     }
 
-    /// The write that found no room is tried again.
+    /// The writes that found no room are tried again.
     pub fn try_again(&mut self) {
-        self.retry = self.refused.is_some();
+        self.retries = self.refused.len();
     }
 
     // -------------------------------------------------------------------------------------------------- what it came to
@@ -497,10 +502,20 @@ impl Log {
         self.bytes_written
     }
 
+    /// As [`Log::bytes_written`], when the log was rotated last.
+    pub fn bytes_rotated(&self) -> u64 {
+        self.rotated_bytes
+    }
+
+    /// The segment that the last frame went to.
+    pub fn segment(&self) -> u64 {
+        self.segment
+    }
+
     /// The first segment that operations may still name: files before it may be closed, and recycled if no manifest names
     /// them.
     pub fn oldest_segment(&self) -> u64 {
-        let refused = self.refused.as_ref().map(|op| op.segment);
+        let refused = self.refused.iter().map(|op| op.segment);
         let oldest = self.flight.oldest_segment().into_iter().chain(refused).min();
         oldest.unwrap_or(self.segment)
     }

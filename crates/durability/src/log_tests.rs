@@ -179,6 +179,34 @@ fn a_full_disk_is_waited_for() {
     assert_eq!((log.state(), log.durable().lsn), (LogState::Writing, log.last_lsn()));
 }
 
+/// With several writes under way all of them may find the disk full: the log was given up for good at the second one.
+#[test]
+fn any_number_of_writes_may_find_a_full_disk() {
+    let (mut log, mut disk) = (log(true), Segments::default());
+    let mut ops = Vec::new();
+    for _ in 0..2 {
+        log.append(1, None, &[b"x"]);
+        log.commit(5, Epoch(0));
+        ops.push(log.next_op().expect("a write"));
+    }
+    for op in ops {
+        log.complete(op, Err(Trouble::Full));
+    }
+    assert_eq!(log.state(), LogState::Full);
+    // Still no room for either, while more is appended.
+    log.append(1, None, &[b"y"]);
+    log.commit(5, Epoch(0));
+    log.try_again();
+    let (first, second) = (log.next_op().expect("again"), log.next_op().expect("again"));
+    log.complete(first, Err(Trouble::Full));
+    assert!(log.next_op().is_none());
+    log.complete(second, Err(Trouble::Full));
+    assert_eq!(log.state(), LogState::Full);
+    log.try_again();
+    disk.run(&mut log);
+    assert_eq!((log.state(), log.durable().lsn, disk.records().len()), (LogState::Writing, Lsn(3), 3));
+}
+
 proptest! {
     /// Records of any length, turns, seals and rotations: all of it is there again, in order, after a sync.
     #[test]

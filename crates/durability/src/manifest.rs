@@ -66,6 +66,13 @@ impl RunRef {
         self.logs.iter().any(|log| log.end.is_none())
     }
 
+    /// Its logs have ended: by shard, the last segment and record.
+    pub fn end(&mut self, ends: &[(u64, Lsn)]) {
+        for (log, end) in self.logs.iter_mut().zip(ends) {
+            log.end = Some(*end);
+        }
+    }
+
     /// Whether `name`, which is of this run, holds something of it.
     pub fn names(&self, name: SegmentName) -> bool {
         self.logs.get(usize::from(name.shard.0)).is_some_and(|log| {
@@ -149,17 +156,27 @@ impl Manifest {
     /// The manifest that follows this one when a snapshot is complete: `starts` says for each shard of the open run where
     /// its log went on after the snapshot's cut.
     pub fn with_snapshot(&self, snapshot: SnapshotRef, starts: Option<&[LogStart]>) -> Manifest {
-        let runs = starts.map(|starts| RunRef {
+        let run = starts.map(|starts| RunRef {
             run: self.last_run,
             base_epoch: snapshot.epoch,
             logs: starts.iter().map(|start| LogRef { start: *start, end: None }).collect(),
         });
-        Manifest {
-            generation: self.generation + 1,
-            snapshot: Some(snapshot),
-            runs: runs.into_iter().collect(),
-            ..self.clone()
+        self.with_snapshot_and_run(snapshot, run)
+    }
+
+    /// As [`Manifest::with_snapshot`], with the run whose logs go on from the snapshot's cut, which need not be open any more.
+    pub fn with_snapshot_and_run(&self, snapshot: SnapshotRef, run: Option<RunRef>) -> Manifest {
+        let generation = self.generation + 1;
+        Manifest { generation, snapshot: Some(snapshot), runs: run.into_iter().collect(), ..self.clone() }
+    }
+
+    /// The manifest that follows when the logs of the last run have ended in order: by shard, the last segment and record.
+    pub fn with_ends(&self, ends: &[(u64, Lsn)]) -> Manifest {
+        let mut manifest = Manifest { generation: self.generation + 1, ..self.clone() };
+        if let Some(run) = manifest.runs.last_mut().filter(|run| run.run == self.last_run && run.is_open()) {
+            run.end(ends);
         }
+        manifest
     }
 }
 

@@ -272,6 +272,19 @@ impl Plan {
             let segment = LogStart::FRESH.segment;
             maker.prepare(disk, &SegmentHeader { log, shards, segment, align, bytes: segment_bytes })?;
         }
+        let mut runs = self.closed_runs();
+        let fresh = LogRef { start: LogStart::FRESH, end: None };
+        runs.push(RunRef { run, base_epoch: self.last_epoch, logs: vec![fresh; makers.len()] });
+        self.go_on(disk, Manifest { last_run: run, runs, ..self.manifest.clone() })
+    }
+
+    /// Ends the last run where it was cut, for a server that keeps no log.
+    pub fn close(&self, disk: &dyn Disk) -> Result<Manifest, DiskError> {
+        self.go_on(disk, Manifest { runs: self.closed_runs(), ..self.manifest.clone() })
+    }
+
+    /// Those that have records, each with its end.
+    fn closed_runs(&self) -> Vec<RunRef> {
         let ended = |log: &PlannedLog| LogRef { start: log.start, end: Some((log.end_segment, log.end)) };
         let has_records = |run: &&PlannedRun| run.logs.iter().any(|log| log.end >= log.start.lsn);
         let close = |run: &PlannedRun| RunRef {
@@ -279,15 +292,37 @@ impl Plan {
             base_epoch: run.base_epoch,
             logs: run.logs.iter().map(ended).collect(),
         };
-        let mut runs: Vec<RunRef> = self.runs.iter().filter(has_records).map(close).collect();
-        let fresh = LogRef { start: LogStart::FRESH, end: None };
-        runs.push(RunRef { run, base_epoch: self.last_epoch, logs: vec![fresh; makers.len()] });
-        let generation = self.manifest.generation + 1;
-        let manifest = Manifest { generation, last_run: run, runs, ..self.manifest.clone() };
+        self.runs.iter().filter(has_records).map(close).collect()
+    }
+
+    fn go_on(&self, disk: &dyn Disk, manifest: Manifest) -> Result<Manifest, DiskError> {
+        let manifest = Manifest { generation: self.manifest.generation + 1, ..manifest };
         manifest.install(disk)?;
         remove_unnamed(disk, &manifest)?;
         Ok(manifest)
     }
+}
+
+/// Begins a run amid the life of a server that has kept no log so far: its first segments, and a manifest that gives its number
+/// away and does not name it. What is logged in it counts from the snapshot on whose manifest does; until then a start goes by
+/// what it named before, and throws the run away.
+pub fn begin_apart(
+    disk: &dyn Disk,
+    manifest: &Manifest,
+    makers: &mut [SegmentMaker],
+    align: u32,
+    segment_bytes: u64,
+) -> Result<Manifest, DiskError> {
+    let run = RunId(manifest.last_run.0 + 1);
+    let shards = makers.len() as u16;
+    let manifest = Manifest { generation: manifest.generation + 1, last_run: run, ..manifest.clone() };
+    manifest.install(disk)?;
+    for (shard, maker) in makers.iter_mut().enumerate() {
+        let log = LogId { server: manifest.server, run, shard: ShardId(shard as u16) };
+        let segment = LogStart::FRESH.segment;
+        maker.prepare(disk, &SegmentHeader { log, shards, segment, align, bytes: segment_bytes })?;
+    }
+    Ok(manifest)
 }
 
 /// What is a store's by its name and does not belong to this one: what a crash left, and what a new manifest freed.

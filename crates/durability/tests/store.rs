@@ -245,3 +245,46 @@ fn a_folder_is_locked_by_one() {
     drop(first);
     assert!(folder.disk().lock().expect("a lock file").is_some());
 }
+
+/// A server that has kept no log begins one. Killed before the snapshot is there on which it builds, it finds what it had; and
+/// what the run without a base has logged is gone.
+#[test]
+fn a_run_without_a_base_does_not_count() {
+    let folder = Folder::new("apart");
+    let disk = filled(&folder, 3);
+    let plan = open(&disk).expect("in order");
+    let closed = plan.close(&disk).expect("closed");
+    assert!(closed.runs.iter().all(|run| !run.is_open()));
+    let found = |plan: &Plan| plan.runs.iter().flat_map(|run| &run.logs).map(|log| log.end).collect::<Vec<_>>();
+    let ends = found(&plan);
+    assert_eq!(found(&open(&disk).expect("in order")), ends);
+    // The run is begun, and written to.
+    let mut makers: Vec<SegmentMaker> = (0..2).map(|shard| SegmentMaker::new(ShardId(shard), 2)).collect();
+    let manifest = recovery::begin_apart(&disk, &closed, &mut makers, ALIGN, SEGMENT_BYTES).expect("begun");
+    let id = |shard| LogId { server: SERVER, run: manifest.last_run, shard: ShardId(shard) };
+    let name = SegmentHeader { log: id(0), shards: 2, segment: 1, align: ALIGN, bytes: SEGMENT_BYTES }.name();
+    let config = LogConfig {
+        id: id(0),
+        align: ALIGN,
+        segment_bytes: SEGMENT_BYTES,
+        frame_raw_max: 4000,
+        writes_max: 2,
+        compress: true,
+    };
+    let mut log = Log::new(config, LogStart::FRESH, plan.base_epoch().next(), true);
+    log.append(3, None, &[b"a record"]);
+    log.seal(true, false);
+    log.commit(1_700_000_000_000, Epoch(0));
+    while let Some(op) = log.next_op() {
+        if let OpKind::Write { offset, buffer, .. } = &op.kind {
+            disk.write(&name.path(), *offset, buffer).expect("written");
+        }
+        log.complete(op, Ok(()));
+    }
+    let plan = open(&disk).expect("a run that does not count is no reason not to start");
+    assert_eq!(found(&plan), ends);
+    assert!(disk.length(&name.path()).expect("a look").is_some());
+    begin(&disk, &plan, 3);
+    assert!(disk.length(&name.path()).expect("a look").is_none(), "its files are removed");
+    assert_eq!(found(&open(&disk).expect("in order"))[..ends.len()], ends);
+}

@@ -27,7 +27,7 @@ pub struct RuntimeConfig {
     pub signals: bool,
     /// How a sleeping core is woken.
     pub wake: WakeBy,
-    /// Whether each core gets a storage executor ([`crate::storage`]) beside its loop.
+    /// Whether each core gets a storage executor ([`crate::storage`]) beside its loop; [`crate::Io::start_storage`] starts one later.
     pub storage: bool,
 }
 

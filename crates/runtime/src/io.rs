@@ -3,6 +3,7 @@
 //! handed over at the end of the turn. No call here ever calls back into the program.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -73,6 +74,8 @@ pub struct Io<M> {
     pub(crate) sending: Sending,
     pub(crate) acceptor: Acceptor,
     pub(crate) storage: Option<Storage<M>>,
+    /// What the core is pinned to.
+    pub(crate) cpu: Option<usize>,
     pub(crate) post: Post<M>,
     pub(crate) waker: Waker,
     pub(crate) stats: IoStats,
@@ -217,11 +220,25 @@ impl<M: Send + 'static> Io<M> {
         self.storage.is_some()
     }
 
+    /// Starts the core's storage executor unless it has one: for a program that turns out to need one after its start. The
+    /// loop stands still for some milliseconds.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn start_storage(&mut self) -> io::Result<()> {
+        if self.storage.is_none() {
+            let storage = Storage::start(format!("storage-{}", self.core), self.cpu)?;
+            self.ring.push_poll(storage.event_fd(), Op::Storage);
+            self.storage = Some(storage);
+        }
+        Ok(())
+    }
+
     /// Has the storage executor run a job, in the order of these calls, from the end of this turn on. Its answer comes as
     /// mail from this core.
     ///
     /// # Panics
-    /// The runtime was set up without storage executors.
+    /// The runtime was set up without storage executors, and [`Io::start_storage`] was not called.
     pub fn store(&mut self, job: impl FnOnce(&Files) -> Answer<M> + Send + 'static) {
         let storage = self.storage.as_mut().expect("a storage executor");
         storage.submit(Box::new(job));

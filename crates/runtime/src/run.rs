@@ -196,6 +196,7 @@ fn set_up<M: Send + 'static>(
         sending: Sending::default(),
         acceptor,
         storage,
+        cpu,
         post,
         waker,
         stats: IoStats::default(),

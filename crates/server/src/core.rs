@@ -7,6 +7,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pinyon_durability::StdDisk;
 use pinyon_engine::keyspace::Shard;
 use pinyon_engine::transaction::WatcherId;
 use pinyon_resp::{Output, Span};
@@ -21,13 +22,14 @@ use crate::exec::Exec;
 use crate::gather::{Gather, Work};
 use crate::hop::Batch;
 use crate::latency::LatencyEvents;
-use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Troubles};
+use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Stopping, Troubles};
 use crate::migration::LoadWatch;
 use crate::room::evictions_per_write;
-use crate::save::{Saves, Saving};
+use crate::save::{Saves, Saving, Told};
 use crate::session::{Session, SessionFlags};
 use crate::settings::{Gates, Settings};
 use crate::shared::Shared;
+use crate::shutdown::{Ending, options_of};
 use crate::slab::Slab;
 use crate::slices::{Home, Jobs, Slice};
 use crate::slots::Slots;
@@ -120,6 +122,13 @@ pub struct Core {
     pub jobs: Jobs,
     /// Sessions whose replies wait for the log.
     pub(crate) held: Vec<ConnId>,
+    /// The folder of the logs and snapshots, once there is one.
+    pub(crate) store: Option<&'static StdDisk>,
+    /// The end that waits for a snapshot, and how many ends were begun; the first core's.
+    pub(crate) ending: Option<Ending>,
+    pub(crate) ends: u64,
+    /// Logs that are being stopped; the first core's.
+    pub(crate) stopping_logs: Option<Stopping>,
     /// Cuts over all logs; the first core's.
     pub(crate) epochs: Epochs,
     /// Snapshots; the first core's.
@@ -128,6 +137,7 @@ pub struct Core {
     pub(crate) saving: Option<Saving>,
     /// The last one has failed.
     pub(crate) save_has_failed: bool,
+    pub(crate) told_changes: Told,
     pub(crate) aof_waits: AofWaits,
     pub(crate) loading: Loading,
     /// Which logs cannot be written.
@@ -138,7 +148,7 @@ pub struct Core {
     pub listening: Vec<SocketAddr>,
     /// The addresses of the cores' own ports; kept by the same core.
     pub own_listening: Vec<SocketAddr>,
-    /// A CONFIG SET that moves to other addresses is under way; kept by the same core.
+    /// A CONFIG SET that moves to other addresses, or starts or stops the logs, is under way; kept by the same core.
     pub rebinding: bool,
     rng: u64,
     /// Counts turns: a session's budget is per turn.
@@ -168,6 +178,7 @@ impl Core {
         let shards = shared.shards;
         let rng = shared.rng_seed.wrapping_mul(u64::from(id.0) + 1) | 1;
         let (listening, own_listening) = (shared.addresses.clone(), shared.own_addresses.clone());
+        let store = shared.claim.as_ref().map(|claim| claim.disk);
         let mut core = Core {
             id,
             shards,
@@ -190,10 +201,15 @@ impl Core {
             load: LoadWatch::default(),
             jobs: Jobs::default(),
             held: Vec::new(),
+            store,
+            ending: None,
+            ends: 0,
+            stopping_logs: None,
             epochs: Epochs::default(),
             saves: Saves::default(),
             saving: None,
             save_has_failed: false,
+            told_changes: Told::default(),
             aof_waits: AofWaits::default(),
             loading: Loading::default(),
             troubles: Troubles::default(),
@@ -220,6 +236,9 @@ impl Core {
     pub fn apply_config(&mut self, config: Arc<Config>) {
         if config.version < self.config.version {
             return;
+        }
+        if self.id.0 == 0 && config.dir != self.config.dir {
+            self.leave_store();
         }
         let had_password = self.settings.password.is_some();
         self.settings = Settings::new(&config);
@@ -403,7 +422,8 @@ impl App for Core {
 
     fn on_signal(&mut self, io: &mut Io, signal: i32) {
         tracing::warn!("Received signal {signal}, scheduling shutdown...");
-        self.shut_down_all(io);
+        let options = options_of(self, signal);
+        self.end_server(io, options, None);
     }
 
     fn on_turn(&mut self, io: &mut Io) -> Next {
@@ -423,7 +443,8 @@ impl App for Core {
         self.commit_log(io);
         self.release_epochs(io);
         if self.stopping {
-            return if self.log_is_ending() { Next::IDLE } else { Next::Stop };
+            let ending = Next::Sleep { until: self.log_retry_at_us(), expecting: false };
+            return if self.log_is_ending() { ending } else { Next::Stop };
         }
         if more {
             return Next::Again;

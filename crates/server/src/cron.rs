@@ -144,6 +144,6 @@ impl Core {
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
         let waits = self.blocking.next_deadline().map(from_ms);
         let own = [expiry, pause, tend, sample, waits];
-        own.into_iter().chain([self.log_wake_at_us(), self.save_wake_at_us(io)]).flatten().min()
+        own.into_iter().chain([self.log_wake_at_us(), self.save_wake_at_us(io), self.walk_at_us()]).flatten().min()
     }
 }

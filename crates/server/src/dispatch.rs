@@ -384,9 +384,9 @@ impl Core {
                 return Err(CommandError::OutOfMemory);
             }
         }
-        if flags.contains(Flags::WRITE)
-            && let Some(refusal) = &self.exec.refusal
-        {
+        // PING is refused, too, so that whoever watches over the server learns of it.
+        let is_told = flags.contains(Flags::WRITE) || matches!(row.handler, Handler::Server(ServerCommand::Ping));
+        if is_told && let Some(refusal) = &self.exec.refusal {
             return Err(CommandError::Other(refusal.clone().into()));
         }
         self.redirect(conn, id, args)

@@ -29,6 +29,7 @@ mod serve;
 mod session;
 mod settings;
 mod shared;
+mod shutdown;
 mod slab;
 mod slices;
 mod slots;

@@ -66,7 +66,7 @@ impl Server {
         let listeners = patiently(|| pinyon_runtime::bind(&spec), |error| matches!(error, ListenError::InUse { .. }))?;
         let cpus = places(&config, shards);
         let claim = || patiently(|| log::claim(&config), |error| matches!(error, ClaimError::InUse { .. }));
-        let claim = if config.appendonly { Some(claim()?) } else { None };
+        let claim = claim()?;
         let shared = Arc::new(Shared::new(
             config_file,
             shards,
@@ -104,7 +104,7 @@ impl Server {
         // A reply of another core comes within a few µs or after the load beside it has had its turn: random GETs over two
         // cores cost 1.4 times one core's cpu time with 3 to 8 µs, 1.6 times with none and with 20.
         runtime.spin_us = 5;
-        runtime.storage = self.config.appendonly;
+        runtime.storage = self.shared.claim.is_some();
         let (config, shared) = (self.config, self.shared);
         pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
         shared.failure().map_or(Ok(()), |why| Err(ServeError::Failed(why.to_owned())))

@@ -37,7 +37,7 @@ pub struct Shared {
     pub client_memory: ClientMemory,
     pub room: Room,
     pub busyness: Busyness,
-    /// The store's folder, of a server with a log.
+    /// The store's folder, of a server that has something to load, or logs from the start on.
     pub(crate) claim: Option<Claim>,
     /// How far loading is.
     pub progress: Progress,

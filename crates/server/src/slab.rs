@@ -36,6 +36,11 @@ impl<T> Slab<T> {
         self.items.get_mut(id as usize)?.as_mut()
     }
 
+    /// Whether no number is in use.
+    pub fn is_empty(&self) -> bool {
+        self.free.len() == self.items.len()
+    }
+
     /// Takes out the value under `id`, which must be in use.
     pub fn remove(&mut self, id: u32) -> T {
         self.free.push(id);

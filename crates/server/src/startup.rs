@@ -171,16 +171,18 @@ impl Facts<'_> {
     /// What becomes of the data when the server ends.
     fn data(&self) -> String {
         let config = self.config;
+        let folder = config.dir.join(&config.appenddirname);
         if !config.appendonly {
-            return "in memory only (appendonly no): it starts empty, and what it holds is gone when it stops"
-                .to_owned();
+            let when =
+                if config.save.is_empty() { "when they are asked for" } else { "by the save points, and at the end" };
+            return format!("snapshots in {} {when}; nothing is logged (appendonly no)", folder.display());
         }
         let synced = match config.appendfsync {
             Fsync::Always => "synced before a write is answered",
             Fsync::Everysec => "synced every second",
             Fsync::No => "synced when the kernel pleases",
         };
-        format!("logged in {}, {synced}", config.dir.join(&config.appenddirname).display())
+        format!("logged in {}, {synced}", folder.display())
     }
 
     fn cores(&self) -> String {

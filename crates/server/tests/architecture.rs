@@ -53,7 +53,7 @@ const CRATES: &[Crate] = &[
     },
     Crate {
         folder: "server",
-        inner: &["base", "durability", "resp", "values", "engine", "runtime"],
+        inner: &["base", "durability", "resp", "values", "engine", "exchange", "runtime"],
         outer: &["ahash", "bitflags", "clap", "hdrhistogram", "thiserror", "tracing", "tracing-subscriber"],
         dev: &["pinyon-testkit", "proptest"],
     },
@@ -122,6 +122,8 @@ const SYSTEM_FILES: &[&str] = &[
     "crates/server/src/commands/info/process.rs",
     "crates/server/src/migration.rs",
     "crates/server/src/config/",
+    "crates/server/src/log/claim.rs",
+    "crates/server/src/log/import.rs",
     "crates/server/src/logging.rs",
     "crates/server/src/main.rs",
     "crates/server/src/rebind.rs",

@@ -28,6 +28,8 @@ const CRC_BYTES: usize = 8;
 const LZ4: u32 = 1;
 /// The block ends inside an entry.
 const CONTINUES: u32 = 2;
+/// The block has no checksum: 0 is in its place.
+const UNCHECKED: u32 = 4;
 
 /// Which file of which snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use pinyon_base::ShardId;
 
 use super::{
     BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockRef, CONTINUES, END_MAGIC, FILE_HEADER_BYTES, FILE_MAGIC, FOOTER_BYTES,
-    INDEX_ENTRY_BYTES, LZ4, SnapshotHeader, VERSION,
+    INDEX_ENTRY_BYTES, LZ4, SnapshotHeader, UNCHECKED, VERSION,
 };
 use crate::bytes::{crc64, u32_at, u64_at};
 use crate::disk::Disk;
@@ -96,7 +96,7 @@ impl SnapshotFile {
             disk.read(&self.path, block.offset, &mut bytes)?;
             let damaged = |why| RecoveryError::SnapshotDamaged { file: self.path.clone(), offset: block.offset, why };
             let crc_at = BLOCK_HEADER_BYTES + block.stored as usize;
-            let crc = crc64(&bytes[..crc_at]);
+            let crc = if block.flags & UNCHECKED == 0 { crc64(&bytes[..crc_at]) } else { 0 };
             if u64_at(&bytes, crc_at) != Some(crc) || crc != block.crc {
                 return Err(damaged("the CRC of a block does not match"));
             }

@@ -128,3 +128,29 @@ proptest! {
         prop_assert_eq!(scratch.load(&summary).expect("in order"), (entries.len() as u64, entries.concat()));
     }
 }
+
+#[test]
+fn blocks_without_checksums_come_back_and_so_do_those_that_were_changed() {
+    let scratch = Scratch::new("unchecked");
+    let header = SnapshotHeader { server: SERVER, id: ID, epoch: Epoch(9), shard: SHARD, shards: 2 };
+    let mut writer = SnapshotWriter::new(header, 4096, false).with_checksums(false);
+    writer.entry();
+    writer.piece(&[7; 6000]);
+    let mut file = Vec::new();
+    while let Some(bytes) = writer.take() {
+        file.extend(bytes);
+    }
+    let (rest, expected) = writer.finish();
+    file.extend(rest.concat());
+    scratch.store(&file);
+    assert_eq!(scratch.load(&expected).expect("in order"), (1, vec![7; 6000]));
+    let at = FILE_HEADER_BYTES + BLOCK_HEADER_BYTES + 100;
+    file[at] = 8;
+    scratch.store(&file);
+    assert_eq!(scratch.load(&expected).expect("nobody can tell").1[100], 8);
+    // What blocks there are is told as ever.
+    let at = file.len() - FOOTER_BYTES - 10;
+    file[at] ^= 1;
+    scratch.store(&file);
+    assert!(scratch.load(&expected).is_err());
+}

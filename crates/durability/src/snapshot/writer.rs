@@ -8,7 +8,7 @@ use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_outpu
 
 use super::{
     BLOCK_HEADER_BYTES, BLOCK_MAGIC, BlockRef, CONTINUES, CRC_BYTES, END_MAGIC, FILE_HEADER_BYTES, FOOTER_BYTES, LZ4,
-    SnapshotHeader, VERSION,
+    SnapshotHeader, UNCHECKED, VERSION,
 };
 use crate::bytes::{crc64, put};
 use crate::manifest::SnapshotFileRef;
@@ -20,6 +20,7 @@ pub struct SnapshotWriter {
     file_header: [u8; FILE_HEADER_BYTES],
     raw_max: usize,
     compress: bool,
+    checked: bool,
     raw: Vec<u8>,
     entries: u32,
     blocks: Vec<BlockRef>,
@@ -38,6 +39,7 @@ impl SnapshotWriter {
             file_header,
             raw_max,
             compress,
+            checked: true,
             raw: Vec::with_capacity(raw_max),
             entries: 0,
             blocks: Vec::new(),
@@ -47,6 +49,11 @@ impl SnapshotWriter {
             raw_all: 0,
             table: CompressTable::large(),
         }
+    }
+
+    /// Whether blocks are to have checksums; they have unless this says otherwise. The index has one in any case.
+    pub fn with_checksums(self, checked: bool) -> SnapshotWriter {
+        SnapshotWriter { checked, ..self }
     }
 
     /// The bytes that follow are of another entry.
@@ -99,7 +106,8 @@ impl SnapshotWriter {
             put(&mut block, BLOCK_HEADER_BYTES, raw);
             raw.len()
         });
-        let flags = if packed.is_some() { LZ4 } else { 0 } | if continues { CONTINUES } else { 0 };
+        let set = |flag: u32, on: bool| if on { flag } else { 0 };
+        let flags = set(LZ4, packed.is_some()) | set(CONTINUES, continues) | set(UNCHECKED, !self.checked);
         put(&mut block, 0, BLOCK_MAGIC);
         put(&mut block, 4, &flags.to_le_bytes());
         put(&mut block, 8, &(self.blocks.len() as u32).to_le_bytes());
@@ -107,7 +115,7 @@ impl SnapshotWriter {
         put(&mut block, 16, &(raw.len() as u32).to_le_bytes());
         put(&mut block, 20, &(stored as u32).to_le_bytes());
         let crc_at = BLOCK_HEADER_BYTES + stored;
-        let crc = crc64(&block[..crc_at]);
+        let crc = if self.checked { crc64(&block[..crc_at]) } else { 0 };
         put(&mut block, crc_at, &crc.to_le_bytes());
         block.truncate(crc_at + CRC_BYTES);
         let offset = self.offset;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use pinyon_engine::CommandError;
 use pinyon_engine::command::server::help;
-use pinyon_runtime::host;
+use pinyon_runtime::{CoreId, host};
 
 use super::session::is_local;
 use super::{Call, Result};
 use crate::config::{Config, config_get, config_rewrite, config_set, set_failed};
-use crate::core::{Core, Io};
+use crate::core::{Core, Io, Mail};
 use crate::gather::Ticket;
+use crate::log::{Errand, Switched, folder_of, has_store};
 use crate::rebind::Rebind;
 use crate::startup;
 
@@ -41,6 +42,7 @@ pub fn set(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let share = move |core: &mut Core, io: &mut Io| (!core.rebinding).then(|| core.decide(io, &words, local));
     core.slices_on(io, DECIDING_CORE, share, move |core, io, decided| match decided {
         Err(text) => core.fail(io, ticket, &CommandError::Other(text.into())),
+        Ok(Decision { config, logs: Some(on), .. }) => core.switch_logs(io, ticket, config, on),
         Ok(Decision { config, rebind, .. }) if rebind.is_empty() => core.announce_config(io, ticket, config, rebind),
         Ok(decision) => core.rebind(io, ticket, decision),
     });
@@ -48,10 +50,12 @@ pub fn set(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 }
 
 /// A configuration that may come into force, and the addresses that it moves to. It is in force on the deciding core
-/// unless addresses change.
+/// unless addresses change or the logs are to be started or stopped.
 struct Decision {
     config: Arc<Config>,
     rebind: Rebind,
+    /// The logs are to be started, or stopped.
+    logs: Option<bool>,
     /// The reply if the addresses cannot be had.
     failure: String,
 }
@@ -63,8 +67,12 @@ impl Core {
         let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
         let mut config = config_set(&self.config, &pairs, local)?;
         allow_clients(&self.config, &config, usize::from(self.shards))?;
-        if config.appendonly != self.config.appendonly {
-            return Err(set_failed("appendonly", "it is decided at the start whether there is a log"));
+        let logs = (config.appendonly != self.config.appendonly).then_some(config.appendonly);
+        if logs.is_some() && self.is_loading() {
+            return Err(set_failed("appendonly", "the data are being loaded"));
+        }
+        if config.dir != self.config.dir {
+            self.may_move(&config)?;
         }
         let failure = rebind_failure(&pairs);
         let refused = |error: &dyn std::fmt::Display| {
@@ -72,7 +80,14 @@ impl Core {
             failure.clone()
         };
         let rebind = self.plan_rebind(&config).map_err(|error| refused(&error))?;
+        if logs.is_some() && !rebind.is_empty() {
+            return Err(set_failed("appendonly", "port and bind are to be changed by a command of their own"));
+        }
         startup::take_over(&self.config, &config)?;
+        if logs.is_some() {
+            self.rebinding = true;
+            return Ok(Decision { config: Arc::new(config), rebind, logs, failure });
+        }
         if rebind.is_empty() {
             config.version = self.shared.next_config_version();
         } else if let Err(error) = self.open_listeners(io, &rebind) {
@@ -85,7 +100,61 @@ impl Core {
         } else {
             self.rebinding = true;
         }
-        Ok(Decision { config, rebind, failure })
+        Ok(Decision { config, rebind, logs, failure })
+    }
+
+    /// Whether snapshots may go to another folder: not while there are logs, or one is being made, nor to where a store is that
+    /// they would replace.
+    fn may_move(&self, config: &Config) -> std::result::Result<(), String> {
+        let refused = |why: &str| Err(set_failed("dir", why));
+        match () {
+            () if self.exec.log.is_some() || config.appendonly => {
+                refused("the logs stay where they are: CONFIG SET appendonly no first")
+            }
+            () if self.is_loading() => refused("the data are being loaded"),
+            () if self.shared.saves.since().is_some() => refused("a snapshot is being made"),
+            () if has_store(&folder_of(config)) => refused("there is a store in it, which a snapshot would replace"),
+            () => Ok(()),
+        }
+    }
+
+    /// Has the logs started or stopped; then the configuration that says so comes into force.
+    fn switch_logs(&mut self, io: &mut Io, ticket: Ticket, config: Arc<Config>, on: bool) {
+        let home = self.id;
+        let errand: Errand = Box::new(move |core, io| {
+            let then: Switched =
+                Box::new(move |core, io, switched| core.logs_switched(io, home, ticket, config, switched));
+            match on {
+                true => core.start_logs(io, then),
+                false => core.stop_logs(io, then),
+            }
+        });
+        io.mail(CoreId(DECIDING_CORE), Mail::Errand(errand));
+    }
+
+    fn logs_switched(
+        &mut self,
+        io: &mut Io,
+        home: CoreId,
+        ticket: Ticket,
+        config: Arc<Config>,
+        switched: std::result::Result<(), String>,
+    ) {
+        self.rebinding = false;
+        let errand: Errand = match switched {
+            Ok(()) => {
+                let config = Arc::new(Config { version: self.shared.next_config_version(), ..(*config).clone() });
+                self.apply_config(config.clone());
+                Box::new(move |core, io| core.announce_config(io, ticket, config, Rebind::default()))
+            }
+            Err(why) => {
+                tracing::warn!("Unable to turn on AOF: {why}");
+                self.take_back(&config);
+                let text = set_failed("appendonly", "Unable to turn on AOF. Check server logs.");
+                Box::new(move |core, io| core.fail(io, ticket, &CommandError::Other(text.into())))
+            }
+        };
+        io.mail(home, Mail::Errand(errand));
     }
 
     /// Undoes for the process what `decide` did.

@@ -25,6 +25,8 @@ use pinyon_engine::command::row::ServerCommand as S;
 use pinyon_resp::Args;
 use pinyon_runtime::ConnId;
 
+pub(crate) use persistence::give;
+
 use crate::core::{Core, Io};
 
 /// One call of a server command. Its reply is written with `core.reply(io, call.conn, |out| …)`, or promised with

@@ -11,7 +11,6 @@ use crate::save::{Refused, Wish};
 
 const FIRST: u16 = 0;
 const ALREADY: &str = "ERR Background save already in progress";
-const NO_STORE: &str = "ERR there is no folder to save to: the server was started with appendonly no";
 
 pub fn lastsave(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let seconds = core.shared.saves.last_ms() / 1000;
@@ -36,7 +35,6 @@ pub fn bgsave(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule \
              a BGSAVE whenever possible.",
         ),
-        Err(Refused::NoStore) => Err(NO_STORE),
     });
     Ok(())
 }
@@ -49,7 +47,6 @@ pub fn bgrewriteaof(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             core.schedule_save(Wish::Rewrite);
             Ok("Background append only file rewriting scheduled")
         }
-        Err(Refused::NoStore) => Err(NO_STORE),
     });
     Ok(())
 }
@@ -63,7 +60,6 @@ pub fn save(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             let answer = if is_saved { Ok("OK") } else { Err("ERR") };
             give(io, home, ticket, answer);
         }),
-        Err(Refused::NoStore) => give(io, home, ticket, Err(NO_STORE)),
         Err(_) => give(io, home, ticket, Err(ALREADY)),
     });
     io.mail(CoreId(FIRST), Mail::Errand(errand));
@@ -87,7 +83,7 @@ fn ask(
 }
 
 /// Gives a promised reply on the core that promised it.
-pub(super) fn give(io: &mut Io, home: CoreId, ticket: Ticket, answer: std::result::Result<&'static str, &'static str>) {
+pub(crate) fn give(io: &mut Io, home: CoreId, ticket: Ticket, answer: std::result::Result<&'static str, &'static str>) {
     let errand: Errand = Box::new(move |core, io| {
         if let Err(error) = answer {
             return core.fulfil(io, ticket, |out| CommandError::text(error).write(out));

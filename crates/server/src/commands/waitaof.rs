@@ -8,7 +8,7 @@ use pinyon_engine::CommandError;
 
 use super::{Call, Result};
 use crate::core::{Core, Io};
-use crate::log::AofWait;
+use crate::log::{AofWait, NO_LOG};
 
 pub fn waitaof(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let local = parse_i64(call.args.get(1)).ok_or(CommandError::NotInteger)?;
@@ -22,7 +22,7 @@ pub fn waitaof(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let timeout_ms = parse_i64(call.args.get(3)).ok_or(not_a_time)?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
     if local == 1 && !core.exec.logs() {
-        return Err(CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+        return Err(CommandError::text(NO_LOG));
     }
     let is_durable = core.is_log_durable();
     if (local == 0 || is_durable) && replicas == 0 || core.is_captured(call.conn) {

@@ -7,6 +7,7 @@ use pinyon_engine::keyspace::EvictionPolicy;
 use super::lists::{BindAddress, OutputLimits, print_percentile};
 use super::value::Value;
 use crate::save::SavePoint;
+use crate::shutdown::EndOptions;
 
 /// A type that a field of the configuration may have.
 ///
@@ -142,6 +143,22 @@ impl FieldValue for OutputLimits {
 }
 
 /// Percentiles.
+impl FieldValue for EndOptions {
+    fn to_value(&self) -> Value {
+        Value::Words(self.words().into_iter().map(str::to_owned).collect())
+    }
+
+    fn from_value(value: Value) -> Self {
+        match value {
+            Value::Words(words) => words
+                .iter()
+                .filter_map(|word| EndOptions::option(word))
+                .fold(EndOptions::default(), |all, one| all | one),
+            other => misfit(&other, "options of SHUTDOWN"),
+        }
+    }
+}
+
 impl FieldValue for Vec<f64> {
     fn to_value(&self) -> Value {
         Value::Words(self.iter().map(|number| print_percentile(*number)).collect())

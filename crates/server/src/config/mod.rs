@@ -37,6 +37,7 @@ pub use rewrite::config_rewrite;
 use value::Value;
 
 use crate::save::SavePoint;
+use crate::shutdown::EndOptions;
 
 /// Declares [`Config`] and how one starts before the rows' defaults are put in.
 macro_rules! config {
@@ -104,6 +105,16 @@ config! {
     log_repair: bool = false,
     save: Vec<SavePoint> = Vec::new(),
     rdbcompression: bool = false,
+    dbfilename: String = String::new(),
+    no_appendfsync_on_rewrite: bool = false,
+    /// 0 = never.
+    auto_aof_rewrite_percentage: u32 = 0,
+    auto_aof_rewrite_min_size: u64 = 0,
+    rdbchecksum: bool = false,
+    /// Microseconds; not above 0 = none.
+    rdb_key_save_delay: i32 = 0,
+    shutdown_on_sigint: EndOptions = EndOptions::default(),
+    shutdown_on_sigterm: EndOptions = EndOptions::default(),
     stop_writes_on_bgsave_error: bool = false,
 
     requirepass: String = String::new(),

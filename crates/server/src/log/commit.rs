@@ -20,6 +20,8 @@ use crate::core::{Core, Io, Mail};
 /// What failed for lack of room is tried again after this long.
 const RETRY_US: u64 = 500_000;
 
+const NO_ROOM: &str = "No space left on device";
+
 /// Which cores' logs cannot be written, and why.
 #[derive(Default)]
 pub(crate) struct Troubles(Vec<(u16, Trouble)>);
@@ -82,6 +84,7 @@ impl Core {
         }
         self.make_segment(io);
         self.note_log_state(io);
+        self.look_at_stopped(io);
     }
 
     fn tell_first(&mut self, io: &mut Io) {
@@ -94,12 +97,13 @@ impl Core {
     /// Has the storage executor make the next segment, if one is wanted.
     fn make_segment(&mut self, io: &mut Io) {
         let Some(log) = &mut self.exec.log else { return };
-        if log.retry_at_us != 0 || log.maker.is_none() {
+        let over = log.stopped_at.is_some_and(|seal| log.log.durable().lsn >= seal);
+        if log.retry_at_us != 0 || log.maker.is_none() || over {
             return;
         }
         let Some(number) = log.log.wants_segment() else { return };
         let Some(mut maker) = log.maker.take() else { return };
-        let (disk, header) = (log.disk, log.header(number));
+        let (disk, header, fault) = (log.disk, log.header(number), log.segment_fault);
         let make = move |files: &Files| {
             // The core's own thread, which has the same cpu, comes first.
             files.set_class(Class::Nice);
@@ -107,7 +111,11 @@ impl Core {
                 let filled = ring_files::fill_direct(&disk.path(spare), header.bytes);
                 filled.map_err(|error| failed("fill", spare, error))
             };
-            let made = maker.prepare_with(disk, &header, fill).and_then(|()| open(disk, &header.name().path()));
+            let path = header.name().path();
+            let made = match fault {
+                Some(number) => Err(failed("make", &path, std::io::Error::from_raw_os_error(number))),
+                None => maker.prepare_with(disk, &header, fill).and_then(|()| open(disk, &path)),
+            };
             (maker, made)
         };
         self.help(io, make, move |core, io, made| core.segment_made(io, number, made));
@@ -124,9 +132,13 @@ impl Core {
             }
             Err(error) => {
                 tracing::warn!("The log's next segment cannot be made: {error}");
-                let full = matches!(error.trouble, DiskTrouble::Full | DiskTrouble::ReadOnly);
-                log.log.segment_failed(full);
+                // Whatever the reason, there is no room before it is gone.
+                log.full_words = words_of(error.trouble);
+                log.log.segment_failed(true);
                 log.retry_at_us = io.now_us() + RETRY_US;
+                if self.stopping && log.ends_at.take().is_some() {
+                    tracing::error!("The server ends without what the log of shard {} had yet to write", self.id);
+                }
             }
         }
     }
@@ -158,6 +170,7 @@ impl Core {
         }
         log.log.complete(op, result);
         if log.log.state() == LogState::Full {
+            NO_ROOM.clone_into(&mut log.full_words);
             log.retry_at_us = io.now_us() + RETRY_US;
         }
         let oldest = log.log.oldest_segment();
@@ -192,7 +205,8 @@ impl Core {
                     self.advance_log(io);
                 }
             }
-            LogMail::Trouble(trouble) => self.note_trouble(io, from.0, trouble),
+            LogMail::Trouble(trouble) if self.exec.log.is_some() => self.note_trouble(io, from.0, trouble),
+            LogMail::Trouble(_) => {}
         }
     }
 
@@ -201,7 +215,7 @@ impl Core {
         let Some(log) = &mut self.exec.log else { return };
         let trouble = match log.log.state() {
             LogState::Writing => None,
-            LogState::Full => Some(Trouble { words: "No space left on device".to_owned(), passes: true }),
+            LogState::Full => Some(Trouble { words: log.full_words.clone(), passes: true }),
             LogState::Poisoned => Some(Trouble { words: log.words.clone(), passes: false }),
         };
         if trouble == log.trouble {
@@ -225,6 +239,13 @@ impl Core {
             io.mail(CoreId(other), Mail::Log(Box::new(LogMail::Trouble(trouble.clone()))));
         }
         self.note_trouble(io, self.id.0, trouble);
+    }
+
+    /// Forgets what was wrong with logs that are no more.
+    pub(super) fn forget_troubles(&mut self) {
+        self.troubles = Troubles::default();
+        self.exec.failed = false;
+        self.update_refusal();
     }
 
     fn note_trouble(&mut self, io: &mut Io, core: u16, trouble: Option<Trouble>) {
@@ -254,8 +275,13 @@ impl Core {
 
     /// When the log has to be looked at again, in monotonic µs.
     pub(crate) fn log_wake_at_us(&self) -> Option<u64> {
-        let retry = self.exec.log.as_ref().map(|log| log.retry_at_us).filter(|at| *at != 0);
-        retry.into_iter().chain(self.epochs.wake_at_us(&self.settings)).chain(self.waits_wake_at_us()).min()
+        let cuts = self.epochs.wake_at_us(self.policy()).filter(|_| self.exec.logs());
+        self.log_retry_at_us().into_iter().chain(cuts).chain(self.waits_wake_at_us()).min()
+    }
+
+    /// When what failed for lack of room is tried again, in monotonic µs.
+    pub(crate) fn log_retry_at_us(&self) -> Option<u64> {
+        self.exec.log.as_ref().map(|log| log.retry_at_us).filter(|at| *at != 0)
     }
 
     /// Has this core's storage executor do `job`, which may block, then `then` here.
@@ -269,6 +295,16 @@ impl Core {
             let result = job(files);
             Answer::now(Mail::Errand(Box::new(move |core: &mut Core, io: &mut Io| then(core, io, result)) as Errand))
         });
+    }
+}
+
+/// The system's words for what was wrong.
+fn words_of(trouble: DiskTrouble) -> String {
+    match trouble {
+        DiskTrouble::Full => NO_ROOM.to_owned(),
+        DiskTrouble::ReadOnly => "Read-only file system".to_owned(),
+        DiskTrouble::Io(error) => os_words(&error),
+        other => other.to_string(),
     }
 }
 

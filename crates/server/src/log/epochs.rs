@@ -11,7 +11,6 @@ use pinyon_runtime::CoreId;
 use super::Errand;
 use crate::config::Fsync;
 use crate::core::{Core, Io, Mail};
-use crate::settings::Settings;
 use crate::tx::{Outcomes, Script, Step, once};
 
 /// The first core's, which counts time and cuts.
@@ -37,11 +36,11 @@ impl Epochs {
     }
 
     /// When the next cut may be due, in monotonic µs.
-    pub(super) fn wake_at_us(&self, settings: &Settings) -> Option<u64> {
+    pub(super) fn wake_at_us(&self, policy: Fsync) -> Option<u64> {
         if self.cutting {
             return None;
         }
-        self.pace.next(settings.fsync == Fsync::Everysec).map(|at_ms| at_ms * 1000)
+        self.pace.next(policy == Fsync::Everysec).map(|at_ms| at_ms * 1000)
     }
 }
 
@@ -71,7 +70,7 @@ impl Script for Cutting {
             let seal = |shard| (shard, once(move |core: &mut Core, _: &mut Io| core.seal(sync, always, last)));
             return Step::Run { parts: (0..self.shards).map(seal).collect(), last: true };
         }
-        let epoch = outcomes.into_iter().next().and_then(|(_, sealed)| sealed.worked::<Option<Epoch>>());
+        let epoch = outcomes.into_iter().find_map(|(_, sealed)| sealed.worked::<Option<Epoch>>());
         core.cut_made(io, epoch, std::mem::take(&mut self.askers));
         Step::Done
     }
@@ -84,10 +83,10 @@ impl Script for Cutting {
 impl Core {
     /// Makes the cut that is due, on the first core.
     pub(crate) fn tend_epochs(&mut self, io: &mut Io) {
-        if self.id.0 != 0 || self.exec.log.is_none() || self.epochs.cutting || self.stopping || self.is_loading() {
+        if self.id.0 != 0 || !self.exec.logs() || self.epochs.cutting || self.stopping || self.is_loading() {
             return;
         }
-        let (now_ms, fsync) = (io.now_us() / 1000, self.settings.fsync);
+        let (now_ms, fsync) = (io.now_us() / 1000, self.policy());
         let due = self.epochs.pace.due(now_ms, fsync == Fsync::Everysec);
         let always = fsync == Fsync::Always;
         let changes = always != self.epochs.always;
@@ -96,8 +95,19 @@ impl Core {
         }
     }
 
+    /// When the log is forced to disk now, on the first core. Nothing is promised of what is logged before its base is there;
+    /// and `no-appendfsync-on-rewrite` leaves the disk to a snapshot.
+    pub(super) fn policy(&self) -> Fsync {
+        let saving = self.shared.saves.since().is_some();
+        match self.settings.fsync {
+            _ if saving && self.config.no_appendfsync_on_rewrite => Fsync::No,
+            Fsync::Always if self.saves.base_wanted => Fsync::Everysec,
+            fsync => fsync,
+        }
+    }
+
     fn cut(&mut self, io: &mut Io, sync: bool, last: bool) {
-        let always = self.settings.fsync == Fsync::Always;
+        let always = self.policy() == Fsync::Always;
         let epochs = &mut self.epochs;
         epochs.cutting = true;
         let askers = std::mem::take(&mut epochs.askers);
@@ -112,7 +122,7 @@ impl Core {
     fn seal(&mut self, sync: bool, always: bool, last: bool) -> Option<Epoch> {
         self.stopping |= last;
         self.exec.log_changes(None);
-        let log = self.exec.log.as_mut()?;
+        let log = self.exec.log.as_mut().filter(|log| !log.is_stopped())?;
         let epoch = log.log.epoch();
         let was_always = log.log.is_always();
         let seal = log.log.seal(always, false);
@@ -120,6 +130,7 @@ impl Core {
             log.ends_at = Some(seal);
         }
         if sync {
+            log.delayed_syncs += u64::from(log.syncs > 0);
             log.log.want_sync();
         }
         if always && !was_always {
@@ -133,12 +144,20 @@ impl Core {
 
     fn cut_made(&mut self, io: &mut Io, epoch: Option<Epoch>, askers: Vec<Asker>) {
         self.epochs.cutting = false;
-        for Asker { core, then } in askers {
-            if let Some(epoch) = epoch {
-                io.mail(core, Mail::Errand(Box::new(move |core, io| then(core, io, epoch))));
-            }
-        }
+        self.answer_askers(io, askers, epoch.unwrap_or_default());
         self.tend_epochs(io);
+    }
+
+    fn answer_askers(&mut self, io: &mut Io, askers: Vec<Asker>, epoch: Epoch) {
+        for Asker { core, then } in askers {
+            io.mail(core, Mail::Errand(Box::new(move |core, io| then(core, io, epoch))));
+        }
+    }
+
+    /// There are no logs any more: who has asked for a cut is told that nothing is to be waited for.
+    pub(super) fn dismiss_askers(&mut self, io: &mut Io) {
+        let askers = std::mem::take(&mut self.epochs.askers);
+        self.answer_askers(io, askers, Epoch(0));
     }
 
     /// `appendfsync` was changed to or from always, and no cut has been made since.
@@ -146,10 +165,16 @@ impl Core {
         self.exec.log.is_some() && (self.settings.fsync == Fsync::Always) != self.exec.holds
     }
 
-    /// Asks for a cut that comes after all that has happened so far, and is made durable at once.
+    /// Asks for a cut that comes after all that has happened so far, and is made durable at once. Without logs there is none,
+    /// and `then` is called with epoch 0.
     pub(crate) fn ask_for_cut(&mut self, io: &mut Io, then: impl FnOnce(&mut Core, &mut Io, Epoch) + Send + 'static) {
         let asker = Asker { core: self.id, then: Box::new(then) };
-        let ask: Errand = Box::new(move |core, _| core.epochs.askers.push(asker));
+        let ask: Errand = Box::new(move |core, io| {
+            core.epochs.askers.push(asker);
+            if !core.exec.logs() {
+                core.dismiss_askers(io);
+            }
+        });
         io.mail(CoreId(0), Mail::Errand(ask));
     }
 

@@ -27,6 +27,7 @@ impl Core {
             return self.load_run(io, plan, 0);
         }
         let shards = self.shards;
+        self.shared.progress.expect_read(bytes_to_read(&plan, shards));
         let start = {
             let plan = plan.clone();
             move || {
@@ -41,13 +42,23 @@ impl Core {
         self.gather_slices(io, start, move |core, io, shares: Vec<Result<u64, String>>| {
             match shares.into_iter().collect::<Result<Vec<u64>, String>>() {
                 Ok(loaded) => {
-                    tracing::info!("Snapshot loaded: {} keys", loaded.into_iter().sum::<u64>());
+                    core.shared.progress.note_keys(loaded.into_iter().sum());
                     core.load_run(io, plan, 0);
                 }
                 Err(error) => core.fail_store(io, error),
             }
         });
     }
+}
+
+/// Bytes that all cores read together: a file is read by each that owns some of its slots.
+fn bytes_to_read(plan: &Plan, shards: u16) -> u64 {
+    let Some(snapshot) = &plan.manifest.snapshot else { return 0 };
+    let readers = |shard: usize| {
+        let saved = Slots::of(ShardId(shard as u16), snapshot.files.len() as u16);
+        (0..shards).filter(|core| saved.meet(Slots::of(ShardId(*core), shards))).count() as u64
+    };
+    snapshot.files.iter().enumerate().map(|(shard, file)| file.bytes * readers(shard)).sum()
 }
 
 impl Share {
@@ -85,6 +96,7 @@ impl Share {
             Some(file) => {
                 let unit = file.read_unit(disk, self.unit).map_err(|error| error.to_string())?;
                 self.unit += 1;
+                core.shared.progress.read(expected.bytes / file.units().max(1) as u64);
                 let loaded = self.loader.load(&mut core.exec.shard, &unit.bytes);
                 loaded.map_err(|error| format!("shard {}'s part of the snapshot: {error}", self.shard))?;
             }

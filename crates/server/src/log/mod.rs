@@ -11,19 +11,23 @@
 //! * `until`: what replies wait for under `appendfsync always`.
 //! * `epochs`, `waits`: the cuts over all shards, and who asks for one.
 //! * `report`: what INFO tells of it.
-//! * `start`, `load`, `replay`: opening the store and loading it.
+//! * `claim`, `start`, `import`, `load`, `replay`: opening the store and loading it.
+//! * `switch`: starting and stopping the logs at run time.
 //!
 //! What it is not: the bytes, the order of operations and the cut of recovery are the crate `durability`'s; how a change is
-//! written and applied is the engine's. With `appendonly no` a core has none of this.
+//! written and applied is the engine's. With `appendonly no` a core has none of this but the loading.
 
+mod claim;
 mod commit;
 mod epochs;
+mod import;
 mod load;
 pub(crate) mod progress;
 mod replay;
 mod report;
 mod shard_log;
 mod start;
+mod switch;
 mod until;
 mod waits;
 
@@ -33,14 +37,16 @@ use pinyon_base::ShardId;
 use pinyon_durability::Lsn;
 use pinyon_durability::stability::Progress;
 
+pub(crate) use claim::{Claim, ClaimError, claim, claim_empty, folder_of, has_store};
 pub(crate) use commit::Troubles;
 pub(crate) use epochs::Epochs;
 pub(crate) use replay::Loading;
 pub(crate) use report::LogPart;
 pub(crate) use shard_log::ShardLog;
-pub(crate) use start::{Claim, ClaimError, claim};
+pub(crate) use start::new_id;
+pub(crate) use switch::{Stopping, Switched};
 pub(crate) use until::{Logged, Placings, Until, is_over};
-pub(crate) use waits::{AofWait, AofWaits};
+pub(crate) use waits::{AofWait, AofWaits, NO_LOG};
 
 use crate::core::{Core, Io};
 

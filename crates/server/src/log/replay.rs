@@ -36,7 +36,7 @@ impl Core {
         self.loading.on
     }
 
-    /// A server with a log begins by loading.
+    /// A server with a store begins by loading.
     pub(crate) fn begin_loading(&mut self, io: &mut Io) {
         if self.shared.claim.is_some() {
             self.loading.on = true;

@@ -16,11 +16,16 @@ pub(crate) struct LogPart {
     pub durable_epoch: u64,
     /// Bytes of records that are not yet on their way.
     pub backlog: u64,
-    /// Bytes written in this run.
+    /// Bytes written in this run, and of these since the last snapshot.
     pub written: u64,
+    pub grown: u64,
+    /// Syncs that were due while another one was under way.
+    pub delayed_syncs: u64,
     /// Syncs under way.
     pub syncing: u64,
     pub state: &'static str,
+    /// A start finds what is in it.
+    pub counts: bool,
 }
 
 impl Core {
@@ -36,7 +41,10 @@ impl Core {
             durable_epoch: log.durable.durable_epoch().0,
             backlog: log.log.backlog_bytes() as u64,
             written: log.log.bytes_written(),
+            grown: log.grown_bytes(),
+            delayed_syncs: log.delayed_syncs,
             syncing: log.syncs,
+            counts: log.counts,
             state: match log.log.state() {
                 LogState::Writing => "ok",
                 LogState::Full => "full",

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use pinyon_base::ShardId;
 use pinyon_durability::segment::{SegmentHeader, SegmentMaker};
-use pinyon_durability::{Durable, Epoch, Log, LogConfig, LogStart, Lsn, OpKind, StdDisk};
+use pinyon_durability::{Durable, Epoch, Log, LogConfig, LogStart, Lsn, OpKind, RunId, StdDisk};
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
 
@@ -28,6 +28,14 @@ const FRAME_RAW_MAX: usize = 256 << 10;
 const WRITES_MAX: usize = 4;
 /// Places for the last writes by key, which reads look at under `appendfsync always`.
 const RECENT_PLACES: usize = 1 << 14;
+
+/// What a shard's log of a new run begins with.
+pub(super) struct Seat {
+    pub header: SegmentHeader,
+    pub maker: SegmentMaker,
+    /// The first segment.
+    pub file: OwnedFd,
+}
 
 /// An operation that the ring has.
 pub(super) struct UnderWay {
@@ -65,28 +73,34 @@ pub(crate) struct ShardLog {
     pub(crate) told_write: bool,
     /// The server ends when this is durable: the seal of the last cut. What expires later is not waited for.
     pub(super) ends_at: Option<Lsn>,
+    /// Nothing is appended behind this seal any more, and when all of it is on the disk the log is over (`appendonly no`).
+    pub(super) stopped_at: Option<Lsn>,
+    /// A start finds what is in it: the snapshot on which it builds is on the disk.
+    pub(super) counts: bool,
+    /// The first core knows that it has stopped.
+    pub(super) told_stopped: bool,
     /// When what failed for lack of room is tried again, in monotonic µs; 0 = nothing did.
     pub(super) retry_at_us: u64,
     /// What the other cores were told last.
     pub(super) trouble: Option<Trouble>,
-    /// What failed last, in the system's words.
+    /// What failed last, in the system's words, and what there was no room for last.
     pub(super) words: String,
+    pub(super) full_words: String,
     /// Syncs under way.
     pub(super) syncs: u64,
-    /// The number of the error that writes fail with, for tests.
+    /// Bytes that had been written at the cut of the last snapshot.
+    pub(crate) saved_bytes: u64,
+    /// Syncs that were due while another one was under way.
+    pub(super) delayed_syncs: u64,
+    /// The number of the error that writes fail with, and new segments, for tests.
     pub(crate) fault: Option<i32>,
+    pub(crate) segment_fault: Option<i32>,
 }
 
 impl ShardLog {
-    /// For a run that begins after the epoch `base`; the first segment is `file`.
-    pub(super) fn new(
-        header: SegmentHeader,
-        disk: &'static StdDisk,
-        maker: SegmentMaker,
-        file: OwnedFd,
-        base: Epoch,
-        always: bool,
-    ) -> ShardLog {
+    /// For a run that begins after the epoch `base`, with its first segment.
+    pub(super) fn new(seat: Seat, disk: &'static StdDisk, base: Epoch, always: bool) -> ShardLog {
+        let Seat { header, maker, file } = seat;
         let config = LogConfig {
             id: header.log,
             align: header.align,
@@ -108,16 +122,41 @@ impl ShardLog {
             grouped: false,
             told_write: false,
             ends_at: None,
+            stopped_at: None,
+            counts: true,
+            told_stopped: false,
             retry_at_us: 0,
             trouble: None,
             words: String::new(),
+            full_words: String::new(),
             syncs: 0,
+            saved_bytes: 0,
+            delayed_syncs: 0,
             fault: None,
+            segment_fault: None,
         }
     }
 
     pub(super) fn shard(&self) -> ShardId {
         self.header.log.shard
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.header.log.run
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped_at.is_some()
+    }
+
+    /// Bytes since the last snapshot.
+    pub(crate) fn grown_bytes(&self) -> u64 {
+        self.log.bytes_written().saturating_sub(self.saved_bytes)
+    }
+
+    /// Nobody else works on its files now.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way.is_empty() && self.maker.is_some()
     }
 
     /// The header of segment `number`.
@@ -188,7 +227,7 @@ impl Exec {
     /// Whether changes are logged.
     #[inline]
     pub(crate) fn logs(&self) -> bool {
-        self.log.is_some()
+        self.log.as_ref().is_some_and(|log| !log.is_stopped())
     }
 
     /// The hash of a command's first key, if it never has another.

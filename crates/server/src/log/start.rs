@@ -1,13 +1,12 @@
-//! Opening the store: the folder is claimed before there is a core; then its segments are scanned on all cores, the plan is
-//! made, every shard loads what is its own (`replay`), and the next run begins.
+//! Opening the store: the folder is claimed before there is a core (`claim`); then its segments are scanned on all cores, the
+//! plan is made, every shard loads what is its own (`load`, `replay`), and the next run begins. With `appendonly no` none
+//! does: the last one is closed, and only snapshots follow.
 //!
 //! Until the last step nothing in the folder is changed, so that an attempt that fails can be made again. A store that cannot
 //! be opened ends the server: it never starts empty instead.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pinyon_base::ShardId;
@@ -16,53 +15,17 @@ use pinyon_durability::ids::LogId;
 use pinyon_durability::recovery::{self, Found};
 use pinyon_durability::scan::scan_segment;
 use pinyon_durability::segment::{SegmentHeader, SegmentMaker};
-use pinyon_durability::std_disk::FolderLock;
-use pinyon_durability::{Disk, LogStart, Manifest, Options, Plan, RecoveryError, ServerId, StdDisk, Store};
+use pinyon_durability::{
+    Disk, DiskError, Epoch, LogStart, Manifest, Options, Plan, RecoveryError, ServerId, StdDisk, Store,
+};
 use pinyon_runtime::storage::Files;
 use pinyon_runtime::{CoreId, clock};
 
-use super::shard_log::{ALIGN, ShardLog};
-use super::{Errand, commit};
-use crate::config::{Config, Fsync};
+use super::progress::Progress;
+use super::shard_log::{ALIGN, Seat, ShardLog};
+use super::{Errand, commit, import};
+use crate::config::Fsync;
 use crate::core::{Core, Io, Mail};
-
-/// Why the store's folder cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    #[error("Can't use the folder {} for the data (appenddirname): {why}", folder.display())]
-    Folder { folder: PathBuf, why: String },
-    #[error(
-        "The data in {} are in use by another server: end that one first, or give this one another dir or appenddirname",
-        folder.display()
-    )]
-    InUse { folder: PathBuf },
-    #[error("Can't open the data in {}: {error}", folder.display())]
-    Store { folder: PathBuf, error: RecoveryError },
-}
-
-/// The store's folder, for this process alone.
-pub(crate) struct Claim {
-    pub disk: &'static StdDisk,
-    _lock: FolderLock,
-}
-
-/// Claims the folder that the configuration names, and looks whether what it holds can be a store.
-pub(crate) fn claim(config: &Config) -> Result<Claim, ClaimError> {
-    let folder = config.dir.join(&config.appenddirname);
-    let folder = std::path::absolute(&folder).unwrap_or(folder);
-    // One for each claim of a process, of which there are few.
-    let disk: &'static StdDisk = Box::leak(Box::new(StdDisk::new(&folder)));
-    let failed = |why: String| ClaimError::Folder { folder: folder.clone(), why };
-    disk.create_folder("").map_err(|error| failed(error.trouble.to_string()))?;
-    match disk.lock() {
-        Err(error) => Err(failed(error.trouble.to_string())),
-        Ok(None) => Err(ClaimError::InUse { folder }),
-        Ok(Some(lock)) => match recovery::find(disk) {
-            Err(error) => Err(ClaimError::Store { folder, error }),
-            Ok(_) => Ok(Claim { disk, _lock: lock }),
-        },
-    }
-}
 
 /// What has been found out while the store is opened; the first core's.
 #[derive(Default)]
@@ -72,24 +35,29 @@ pub(super) struct Opening {
     missing: usize,
 }
 
-/// What the run's cores are given.
-struct Begun {
-    manifest: Arc<Manifest>,
-    seats: Vec<(SegmentMaker, OwnedFd)>,
+/// Why a store is not opened.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error("Can't open the data in {0}: {1}")]
+    Store(String, RecoveryError),
+    #[error(
+        "Can't import {0}: {1}. The server does not start without these data: put a dump that is whole in its place, or move it \
+         away to start empty"
+    )]
+    Import(String, pinyon_exchange::ExchangeError),
 }
 
 impl Core {
-    /// Begins to open the store, on the first core; ends in `store_is_open` or in the end of the server.
+    /// Begins to open the store, on the first core; ends in `end_loading` or in the end of the server.
     pub(super) fn open_store(&mut self, io: &mut Io) {
-        let Some(claim) = &self.shared.claim else { return };
-        let disk = claim.disk;
-        let found = move |_: &Files| match recovery::find(disk)? {
-            Found::Store(store) => Ok(store),
-            Found::Nothing => recovery::create(disk, new_id()),
+        let shared = self.shared.clone();
+        let find = move |_: &Files| {
+            let Some(claim) = &shared.claim else { unreachable!("who loads has a folder") };
+            find_or_make(claim.disk, claim.dump.as_deref(), &shared.progress)
         };
-        self.help(io, found, |core, io, found| match found {
+        self.help(io, find, |core, io, found: Result<Store, OpenError>| match found {
             Ok(store) => core.scan_store(io, store),
-            Err(error) => core.fail_open(io, &error),
+            Err(error) => core.fail_store(io, error.to_string()),
         });
     }
 
@@ -97,6 +65,8 @@ impl Core {
     fn scan_store(&mut self, io: &mut Io, store: Store) {
         let (server, disk) = (store.manifest().server, self.disk());
         let mut shares = vec![Vec::new(); usize::from(self.shards)];
+        let snapshot = store.manifest().snapshot.iter().flat_map(|snapshot| &snapshot.files);
+        let snapshot_bytes: u64 = snapshot.map(|file| file.bytes).sum();
         let mut bytes = 0;
         for (number, name) in store.segments().iter().enumerate() {
             shares[number % usize::from(self.shards)].push(*name);
@@ -105,7 +75,7 @@ impl Core {
         if bytes > 0 {
             tracing::info!("Reading {} log files, {} MB", store.segments().len(), bytes >> 20);
         }
-        self.shared.progress.begin(bytes, clock::unix_ms());
+        self.shared.progress.begin(bytes + snapshot_bytes, snapshot_bytes, clock::unix_ms());
         self.loading.opening = Opening { store: Some(store), scans: Scans::new(), missing: shares.len() };
         for (core, names) in shares.into_iter().enumerate() {
             let errand: Errand = Box::new(move |core, io| {
@@ -128,6 +98,7 @@ impl Core {
             return;
         }
         let Opening { store: Some(store), scans, .. } = std::mem::take(opening) else { return };
+        self.note_found(&store, &scans);
         let (disk, options) = (self.disk(), Options { repair: self.config.log_repair });
         self.help(
             io,
@@ -137,51 +108,67 @@ impl Core {
                     report(&plan);
                     core.load_plan(io, Arc::new(plan));
                 }
-                Err(error) => core.fail_open(io, &error),
+                Err(error) => core.fail_open(io, error),
             },
         );
     }
 
-    /// All is loaded: the next run begins.
+    /// Takes note of how much lies on the disk.
+    fn note_found(&mut self, store: &Store, scans: &Scans) {
+        let snapshot = store.manifest().snapshot.iter().flat_map(|snapshot| &snapshot.files);
+        let logs = scans.values().flatten().filter(|scan| scan.last.is_some()).map(|scan| scan.end);
+        self.shared.saves.found(snapshot.map(|file| file.bytes).sum(), logs.sum());
+    }
+
+    /// All is loaded: the next run begins, or the last one is closed.
     pub(super) fn begin_run(&mut self, io: &mut Io, plan: Arc<Plan>) {
         let (disk, shards, bytes) = (self.disk(), self.shards, self.config.log_segment_size);
+        self.saves.epoch = plan.base_epoch();
+        if !self.config.appendonly {
+            return self.help(
+                io,
+                move |_| plan.close(disk),
+                |core, io, closed| match closed {
+                    Ok(manifest) => {
+                        core.saves.manifest = Some(Arc::new(manifest));
+                        core.loaded(io);
+                    }
+                    Err(error) => core.fail_open(io, RecoveryError::Disk(error)),
+                },
+            );
+        }
         let begin = move |_: &Files| {
-            let mut makers: Vec<SegmentMaker> =
-                (0..shards).map(|shard| SegmentMaker::new(ShardId(shard), shards)).collect();
+            let mut makers = makers(shards);
             let manifest = plan.begin(disk, &mut makers, ALIGN, bytes)?;
-            let seat = |(shard, maker): (usize, SegmentMaker)| {
-                let name = header(&manifest, shard as u16, shards, bytes).name();
-                Ok((maker, commit::open(disk, &name.path())?))
-            };
-            let seats =
-                makers.into_iter().enumerate().map(seat).collect::<Result<Vec<_>, pinyon_durability::DiskError>>()?;
-            Ok((Begun { manifest: Arc::new(manifest), seats }, plan.base_epoch()))
+            let seats = seats(disk, &manifest, makers, bytes)?;
+            Ok((manifest, seats))
         };
-        self.help(io, begin, move |core, io, begun: Result<_, pinyon_durability::DiskError>| match begun {
-            Ok((begun, base)) => core.seat_logs(io, begun, base, bytes),
-            Err(error) => core.fail_open(io, &RecoveryError::Disk(error)),
+        self.help(io, begin, |core, io, begun: Result<_, DiskError>| match begun {
+            Ok((manifest, seats)) => core.seat_logs(io, Arc::new(manifest), seats),
+            Err(error) => core.fail_open(io, RecoveryError::Disk(error)),
         });
     }
 
     /// Every core gets its log; when all have theirs, commands may run.
-    fn seat_logs(&mut self, io: &mut Io, begun: Begun, base: pinyon_durability::Epoch, bytes: u64) {
-        let Begun { manifest, seats } = begun;
-        self.saves.manifest = Some(manifest.clone());
-        let always = self.settings.fsync == Fsync::Always;
-        let shards = self.shards;
+    fn seat_logs(&mut self, io: &mut Io, manifest: Arc<Manifest>, seats: Vec<Seat>) {
+        self.saves.manifest = Some(manifest);
+        let (always, base) = (self.settings.fsync == Fsync::Always, self.saves.epoch);
         self.epochs.start(always);
         self.loading.opening.missing = seats.len();
-        for (number, (maker, file)) in seats.into_iter().enumerate() {
-            let header = header(&manifest, number as u16, shards, bytes);
+        for (number, seat) in seats.into_iter().enumerate() {
             let errand: Errand = Box::new(move |core, io| {
-                let log = ShardLog::new(header, core.disk(), maker, file, base, always);
-                core.exec.log = Some(Box::new(log));
-                core.exec.set_holds(always);
-                core.exec.shard.set_journal(true);
+                core.take_seat(seat, base, always);
                 io.mail(CoreId(0), Mail::Errand(Box::new(|core, io| core.seated(io))));
             });
             io.mail(CoreId(number as u16), Mail::Errand(errand));
         }
+    }
+
+    /// From here on this core logs.
+    pub(super) fn take_seat(&mut self, seat: Seat, base: Epoch, always: bool) {
+        self.exec.log = Some(Box::new(ShardLog::new(seat, self.disk(), base, always)));
+        self.exec.set_holds(always);
+        self.exec.shard.set_journal(true);
     }
 
     fn seated(&mut self, io: &mut Io) {
@@ -189,13 +176,20 @@ impl Core {
         if self.loading.opening.missing > 0 {
             return;
         }
+        self.loaded(io);
+    }
+
+    /// All is in memory: commands may run.
+    fn loaded(&mut self, io: &mut Io) {
         let progress = &self.shared.progress;
         if let Some(since_ms) = progress.since_ms() {
             let seconds = (clock::unix_ms() - since_ms).max(1) as f64 / 1000.0;
             let (records, bytes) = (progress.records(), progress.bytes());
             let rate = bytes as f64 / seconds / 1e6;
             tracing::info!(
-                "DB loaded from the log: {records} records, {bytes} bytes, {seconds:.3} seconds, {rate:.0} MB/s"
+                "DB loaded from disk: {} keys of the snapshot, {records} records of the logs, {bytes} bytes, {seconds:.3} \
+                 seconds, {rate:.0} MB/s",
+                progress.keys().0
             );
         }
         progress.end();
@@ -204,13 +198,13 @@ impl Core {
         }
     }
 
+    /// The store's folder.
     pub(crate) fn disk(&self) -> &'static StdDisk {
-        self.shared.claim.as_ref().map(|claim| claim.disk).expect("only a server with a log opens a store")
+        self.store.expect("nobody saves or loads before the folder is claimed")
     }
 
-    fn fail_open(&mut self, io: &mut Io, error: &RecoveryError) {
-        let text = format!("Can't open the data in {}: {error}", self.disk().folder().display());
-        self.fail_store(io, text);
+    fn fail_open(&mut self, io: &mut Io, error: RecoveryError) {
+        self.fail_store(io, OpenError::Store(self.disk().folder().display().to_string(), error).to_string());
     }
 
     /// The store cannot be used: the server ends, with this as the reason.
@@ -219,6 +213,42 @@ impl Core {
         self.shared.fail(text);
         self.stop_all(io);
     }
+}
+
+/// The store in the folder; a new one if there is none, made of `dump` if that is given.
+fn find_or_make(
+    disk: &'static StdDisk,
+    dump: Option<&std::path::Path>,
+    progress: &Progress,
+) -> Result<Store, OpenError> {
+    let failed = |error| OpenError::Store(disk.folder().display().to_string(), error);
+    if let Some(dump) = dump {
+        import::import(dump, disk, new_id(), progress)
+            .map_err(|error| OpenError::Import(dump.display().to_string(), error))?;
+    }
+    match recovery::find(disk).map_err(failed)? {
+        Found::Store(store) => Ok(store),
+        Found::Nothing => recovery::create(disk, new_id()).map_err(failed),
+    }
+}
+
+pub(super) fn makers(shards: u16) -> Vec<SegmentMaker> {
+    (0..shards).map(|shard| SegmentMaker::new(ShardId(shard), shards)).collect()
+}
+
+/// What the cores are given for the last run of the manifest, whose first segments are there.
+pub(super) fn seats(
+    disk: &StdDisk,
+    manifest: &Manifest,
+    makers: Vec<SegmentMaker>,
+    bytes: u64,
+) -> Result<Vec<Seat>, DiskError> {
+    let shards = makers.len() as u16;
+    let seat = |(shard, maker): (usize, SegmentMaker)| {
+        let header = header(manifest, shard as u16, shards, bytes);
+        Ok(Seat { header, maker, file: commit::open(disk, &header.name().path())? })
+    };
+    makers.into_iter().enumerate().map(seat).collect()
 }
 
 fn header(manifest: &Manifest, shard: u16, shards: u16, bytes: u64) -> SegmentHeader {
@@ -244,7 +274,7 @@ fn report(plan: &Plan) {
 }
 
 /// A random id.
-fn new_id() -> ServerId {
+pub(crate) fn new_id() -> ServerId {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u64(clock::unix_us() as u64);
     ServerId(hasher.finish())

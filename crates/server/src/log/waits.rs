@@ -1,10 +1,15 @@
 //! Clients that wait for an epoch to be durable on all shards (WAITAOF).
 
 use pinyon_durability::Epoch;
+use pinyon_engine::CommandError;
 use pinyon_runtime::ConnId;
 
+use super::ShardLog;
 use crate::core::{Core, Io};
 use crate::gather::Ticket;
+
+/// The reply to who waits for a log that is not there.
+pub(crate) const NO_LOG: &str = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +52,8 @@ impl Core {
         if self.aof_waits.waits.is_empty() {
             return;
         }
-        let durable = self.exec.log.as_ref().map(|log| log.durable.durable_epoch());
+        let log = self.exec.log.as_ref().filter(|log| log.counts);
+        let durable = log.map(|log| log.durable.durable_epoch());
         let now_us = io.now_us();
         let mut answers = Vec::new();
         let sessions = &self.sessions;
@@ -69,6 +75,16 @@ impl Core {
         }
     }
 
+    /// There is no log any more whose epochs could be waited for.
+    pub(super) fn fail_epoch_waits(&mut self, io: &mut Io) {
+        let (over, others) = self.aof_waits.waits.drain(..).partition(|(_, wait)| wait.local);
+        self.aof_waits.waits = others;
+        let over: Vec<(u64, AofWait)> = over;
+        for (_, wait) in over {
+            self.fail(io, wait.ticket, &CommandError::text(NO_LOG));
+        }
+    }
+
     /// When the next of them has waited long enough, in monotonic µs.
     pub(super) fn waits_wake_at_us(&self) -> Option<u64> {
         self.aof_waits.waits.iter().map(|(_, wait)| wait.until_us).filter(|until| *until != 0).min()
@@ -76,7 +92,7 @@ impl Core {
 
     /// Whether all that this shard has logged is on the disk.
     pub(crate) fn is_log_durable(&self) -> bool {
-        let is_durable = |log: &super::ShardLog| log.log.durable().lsn == log.log.last_lsn();
+        let is_durable = |log: &ShardLog| log.counts && log.log.durable().lsn == log.log.last_lsn();
         self.shards == 1
             && self.exec.shard.journal().is_empty()
             && self.exec.log.as_ref().is_some_and(|log| is_durable(log))

@@ -10,6 +10,7 @@ use pinyon_durability::{DiskError, StdDisk, std_disk};
 use pinyon_engine::keyspace::{Batch, Piece};
 use pinyon_runtime::storage::{Files, Pending, StreamId};
 
+use crate::config::Config;
 use crate::core::{Io, Mail};
 
 /// Bytes in a block before compression.
@@ -35,8 +36,10 @@ pub(super) enum Written {
 type Outcome = Pending<Result<Written, DiskError>>;
 
 impl Draft {
-    pub fn new(header: SnapshotHeader, disk: &StdDisk, name: String, compress: bool) -> Draft {
-        let writer = SnapshotWriter::new(header, BLOCK_BYTES, compress);
+    /// `config` says whether its blocks are compressed and have checksums.
+    pub fn new(header: SnapshotHeader, disk: &StdDisk, name: String, config: &Config) -> Draft {
+        let writer = SnapshotWriter::new(header, BLOCK_BYTES, config.rdbcompression);
+        let writer = writer.with_checksums(config.rdbchecksum);
         // A core writes one snapshot at a time.
         let stream = StreamId(header.id.0);
         Draft { stream, path: disk.path(&name), name, is_open: false, writer }

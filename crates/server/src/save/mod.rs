@@ -10,15 +10,17 @@
 //! ```
 //!
 //! There is one kind of snapshot: it is what Redis calls an RDB file and what it calls a rewritten log. The first core makes
-//! them, one after the other (`control`); `status` is what INFO tells, and `points` when one is due.
+//! them, one after the other (`control`), in a store that the first one makes if there is none (`store`); `status` is what INFO
+//! tells, and `points` when one is due.
 
 mod control;
 mod draft;
 mod points;
 mod shard;
 mod status;
+mod store;
 
 pub(crate) use control::{Refused, Saves, Wish};
-pub(crate) use points::SavePoint;
+pub(crate) use points::{SavePoint, Told};
 pub(crate) use shard::Saving;
 pub(crate) use status::SaveStatus;

@@ -6,7 +6,7 @@
 use pinyon_base::ShardId;
 use pinyon_durability::manifest::SnapshotFileRef;
 use pinyon_durability::snapshot::SnapshotHeader;
-use pinyon_durability::{DiskError, Epoch, LogStart, ServerId, SnapshotId};
+use pinyon_durability::{DiskError, Epoch, LogStart, LogState, RunId, ServerId, SnapshotId};
 use pinyon_engine::keyspace::Batch;
 use pinyon_runtime::CoreId;
 use pinyon_runtime::storage::{Class, Files};
@@ -25,7 +25,8 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 
 /// What a shard says of the cut.
 pub(super) struct Cut {
-    pub epoch: Epoch,
+    /// With a log: its run, and the epoch that has ended.
+    pub logged: Option<(RunId, Epoch)>,
 }
 
 /// A core's snapshot under way.
@@ -34,36 +35,56 @@ pub(crate) struct Saving {
     /// Not before the cut is known to be made everywhere; and away while the executor has it.
     file: Option<Box<Draft>>,
     epoch: Epoch,
-    /// Changes at the cut.
+    /// Changes at the cut, and bytes of the log before it.
     dirty: u64,
+    log_bytes: u64,
     /// Entries that status was told of.
     told: u64,
+    /// The log goes on behind it, and this says where.
+    logged: bool,
     start: Option<LogStart>,
     done: Option<SnapshotFileRef>,
     given_up: bool,
     /// What [`Shard::bigs_saved`](pinyon_engine::keyspace::Shard::bigs_saved) said last.
     bigs: Option<u64>,
+    /// Before this it does not walk on, in monotonic µs (`rdb-key-save-delay`).
+    walk_at_us: u64,
 }
 
 impl Core {
-    /// The cut, on this shard. None: it has no log, or is not done with the last snapshot.
+    /// The cut, on this shard. None: it is not done with the last snapshot.
     pub(super) fn cut_shard(&mut self, id: SnapshotId) -> Option<Cut> {
         self.exec.log_changes(None);
         // The walk of one that was given up may not have ended.
-        let is_free = !self.exec.shard.is_saving();
-        let log = self.exec.log.as_mut().filter(|_| is_free)?;
-        let epoch = log.log.epoch();
-        let always = log.log.is_always();
-        log.log.seal(always, true);
-        log.log.want_sync();
-        log.told_write = false;
+        if self.exec.shard.is_saving() {
+            return None;
+        }
+        let logged = self.exec.log.as_mut().filter(|log| !log.is_stopped()).map(|log| {
+            let (run, epoch) = (log.run(), log.log.epoch());
+            let always = log.log.is_always();
+            log.log.seal(always, true);
+            log.log.want_sync();
+            log.told_write = false;
+            (run, epoch)
+        });
         self.exec.shard.begin_snapshot();
         self.look_at_holds();
         self.shared.saves.expect(self.exec.shard.snapshot_progress().1);
-        let dirty = self.exec.stats.dirty;
-        let (file, start, done, bigs) = (None, None, None, Some(0));
-        self.saving = Some(Saving { id, file, epoch, dirty, told: 0, start, done, given_up: false, bigs });
-        Some(Cut { epoch })
+        self.saving = Some(Saving {
+            id,
+            file: None,
+            epoch: logged.map_or(Epoch(0), |(_, epoch)| epoch),
+            dirty: self.exec.stats.dirty,
+            log_bytes: 0,
+            told: 0,
+            logged: logged.is_some(),
+            start: None,
+            done: None,
+            given_up: false,
+            bigs: Some(0),
+            walk_at_us: 0,
+        });
+        Some(Cut { logged })
     }
 
     /// All shards have been cut at the end of `epoch`: the file may begin.
@@ -73,7 +94,7 @@ impl Core {
         let shard = ShardId(self.id.0);
         let header = SnapshotHeader { server, id: saving.id, epoch, shard, shards };
         let path = control::path(saving.id, self.id.0);
-        saving.file = Some(Box::new(Draft::new(header, disk, path, self.config.rdbcompression)));
+        saving.file = Some(Box::new(Draft::new(header, disk, path, &self.config)));
     }
 
     /// The turn's slice of the snapshot. True: there is more that can be done now.
@@ -92,19 +113,22 @@ impl Core {
     }
 
     fn save_some(&mut self, io: &mut Io) -> bool {
+        self.note_rotation(io);
         let Some(saving) = &mut self.saving else { return false };
         let shard = &mut self.exec.shard;
-        if saving.start.is_none()
-            && let Some(log) = &mut self.exec.log
-        {
-            let rotation = log.log.take_rotation().filter(|(epoch, _)| *epoch == saving.epoch);
-            saving.start = rotation.map(|(_, start)| start);
+        let waits = self.config.rdb_key_save_delay > 0 && io.now_us() < saving.walk_at_us;
+        if !waits {
+            saving.walk_at_us = 0;
         }
-        let may_walk = saving.given_up || shard.saved_bytes() < AHEAD_BYTES_MAX;
+        let may_walk = saving.given_up || shard.saved_bytes() < AHEAD_BYTES_MAX && !waits;
         let more = may_walk && shard.snapshot_slice(SLICE_BYTES);
         let saved = shard.snapshot_progress().0;
         self.shared.saves.saved(saved.saturating_sub(saving.told));
+        let delay_us = self.config.rdb_key_save_delay.max(0) as u64 * saved.saturating_sub(saving.told);
         saving.told = saving.told.max(saved);
+        if delay_us > 0 {
+            saving.walk_at_us = io.now_us() + delay_us;
+        }
         if saving.given_up {
             if let Some(file) = saving.file.take() {
                 file.abandon(io);
@@ -126,6 +150,26 @@ impl Core {
         }
         self.report_file(io);
         more
+    }
+
+    /// When the walk goes on that waits, in monotonic µs.
+    pub(crate) fn walk_at_us(&self) -> Option<u64> {
+        let saving = self.saving.as_ref().filter(|saving| !saving.given_up && saving.walk_at_us != 0)?;
+        self.exec.shard.is_saving().then_some(saving.walk_at_us)
+    }
+
+    /// Takes note of where the log goes on behind the cut, or that it does not.
+    pub(crate) fn note_rotation(&mut self, io: &mut Io) {
+        let Some(saving) = self.saving.as_mut().filter(|saving| saving.logged && !saving.given_up) else { return };
+        let Some(log) = self.exec.log.as_mut().filter(|_| saving.start.is_none()) else { return };
+        let rotation = log.log.take_rotation().filter(|(epoch, _)| *epoch == saving.epoch);
+        saving.start = rotation.map(|(_, start)| start);
+        saving.log_bytes = log.log.bytes_rotated();
+        if saving.start.is_none() && log.log.state() == LogState::Poisoned {
+            let id = saving.id;
+            let errand: Errand = Box::new(move |core, io| core.save_failed(io, id, "a log has failed"));
+            io.mail(CoreId(0), Mail::Errand(errand));
+        }
     }
 
     /// Has the executor write a batch, or the file's end.
@@ -161,8 +205,8 @@ impl Core {
     /// Tells the first core when the file is whole and it is known where the log goes on.
     fn report_file(&mut self, io: &mut Io) {
         let Some(saving) = &mut self.saving else { return };
-        let (Some(done), Some(start)) = (saving.done, saving.start) else { return };
-        let (id, shard) = (saving.id, self.id.0);
+        let Some(done) = saving.done.filter(|_| saving.start.is_some() || !saving.logged) else { return };
+        let (id, shard, start) = (saving.id, self.id.0, saving.start);
         saving.done = None;
         let errand: Errand = Box::new(move |core, io| core.shard_saved(io, id, shard, done, start));
         io.mail(CoreId(0), Mail::Errand(errand));
@@ -172,6 +216,9 @@ impl Core {
     pub(super) fn forget_saved_changes(&mut self) {
         if let Some(saving) = self.saving.take() {
             self.exec.stats.dirty = self.exec.stats.dirty.saturating_sub(saving.dirty);
+            if let Some(log) = self.exec.log.as_mut().filter(|_| saving.logged) {
+                log.saved_bytes = saving.log_bytes;
+            }
         }
     }
 

@@ -17,11 +17,14 @@ pub(crate) struct SaveStatus {
     /// How long the last one took, in seconds; -1: there was none.
     last_seconds: AtomicI64,
     saves: AtomicU64,
+    /// Begun because BGREWRITEAOF asked, or the logs had grown.
+    rewrites: AtomicU64,
     /// Entries that have been saved of the one under way, and that there are.
     entries: AtomicU64,
     entries_all: AtomicU64,
-    /// Bytes of the last one's files.
+    /// Bytes of the last one's files, and of the logs since then that were there at the start.
     bytes: AtomicU64,
+    logs_before: AtomicU64,
 }
 
 impl SaveStatus {
@@ -35,16 +38,25 @@ impl SaveStatus {
             last_failed: AtomicBool::new(false),
             last_seconds: AtomicI64::new(-1),
             saves: AtomicU64::new(0),
+            rewrites: AtomicU64::new(0),
             entries: AtomicU64::new(0),
             entries_all: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            logs_before: AtomicU64::new(0),
         }
+    }
+
+    /// What was found at the start: bytes of the snapshot, and of the logs behind it.
+    pub fn found(&self, bytes: u64, logs: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.logs_before.store(logs, Ordering::Relaxed);
     }
 
     pub fn begin(&self, now_ms: i64, is_rewrite: bool) {
         self.entries.store(0, Ordering::Relaxed);
         self.entries_all.store(0, Ordering::Relaxed);
         self.is_rewrite.store(is_rewrite, Ordering::Relaxed);
+        self.rewrites.fetch_add(u64::from(is_rewrite), Ordering::Relaxed);
         self.since_ms.store(now_ms, Ordering::Relaxed);
     }
 
@@ -56,8 +68,17 @@ impl SaveStatus {
         if let Some(bytes) = bytes {
             self.last_ms.store(since, Ordering::Relaxed);
             self.saves.fetch_add(1, Ordering::Relaxed);
-            self.bytes.store(bytes, Ordering::Relaxed);
+            self.found(bytes, 0);
         }
+    }
+
+    /// The one under way has come to nothing because nobody wanted it any more.
+    pub fn give_up(&self) {
+        self.since_ms.store(0, Ordering::Relaxed);
+    }
+
+    pub fn rewrites(&self) -> u64 {
+        self.rewrites.load(Ordering::Relaxed)
     }
 
     pub fn schedule(&self, save: bool, rewrite: bool) {
@@ -102,6 +123,10 @@ impl SaveStatus {
 
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn logs_before(&self) -> u64 {
+        self.logs_before.load(Ordering::Relaxed)
     }
 
     /// Entries saved, and all, of the one under way.

@@ -24,6 +24,9 @@ pub(crate) struct Transaction {
     first: Option<Vec<(u16, Part)>>,
     awaited: usize,
     outcomes: Outcomes,
+    /// What its script does is logged, where there are logs.
+    logs: bool,
+    /// Known when it begins: logs may be started and stopped while it waits.
     writers: Writers,
     /// Its shards tell what they have logged.
     placed: bool,
@@ -31,6 +34,7 @@ pub(crate) struct Transaction {
 
 struct Member {
     shard: u16,
+    writes: bool,
     granted: bool,
     released: bool,
 }
@@ -58,10 +62,14 @@ impl Core {
         wants.iter_mut().for_each(|(_, intents)| intents.settle());
         let now = self.exec.clock(io.now_ms());
         let first = if wants.len() == 2 { script.only_step() } else { None };
-        let members = wants.iter().map(|&(shard, _)| Member { shard, granted: false, released: false }).collect();
-        let writers = if self.exec.logs() && script.logs() { writers(&wants) } else { None };
-        let placed = writers.is_some() || (self.exec.holds && script.logs());
-        let members_count = wants.len();
+        let member = |(shard, intents): &(u16, Intents)| Member {
+            shard: *shard,
+            writes: intents.most() == Access::Write,
+            granted: false,
+            released: false,
+        };
+        let members = wants.iter().map(member).collect();
+        let logs = script.logs();
         let transaction = Transaction {
             id: TransactionId { number: self.shared.next_transaction(), core: self.id.0, slot: 0 },
             now,
@@ -71,17 +79,14 @@ impl Core {
             first,
             awaited: 0,
             outcomes: Vec::new(),
-            writers,
-            placed,
+            logs,
+            writers: None,
+            placed: false,
         };
         let number = transaction.id.number;
         let slot = self.tx.coordinated.insert(transaction);
         let id = TransactionId { number, core: self.id.0, slot };
-        let transaction = self.tx.coordinated.get_mut(slot);
-        transaction.id = id;
-        if placed {
-            self.tx.placings.begin(number, members_count, &transaction.writers);
-        }
+        self.tx.coordinated.get_mut(slot).id = id;
         self.expecting += 1;
         self.acquire_all(io, id, now, wants);
         self.drive(io);
@@ -104,7 +109,8 @@ impl Core {
                 let (_, part) = parts.swap_remove(at);
                 transaction.stage = Stage::Trying { yield_asked: false };
                 let (_, intents) = wants.swap_remove(0);
-                let writers = transaction.writers.clone();
+                self.look_at_logs(id.slot);
+                let writers = self.tx.coordinated.get_mut(id.slot).writers.clone();
                 return self.tell(io, other, TxMail { id, now, body: Body::Try(intents, part, writers) });
             }
         }
@@ -177,8 +183,24 @@ impl Core {
         if transaction.stage == Stage::Acquiring && enough {
             transaction.stage = Stage::Begun;
             self.exec.see(transaction.now);
+            self.look_at_logs(slot);
             self.step(io, slot, Vec::new());
         }
+    }
+
+    /// Which of its shards log a part of a transaction that begins now. It holds what it touches, so the logs are not started
+    /// or stopped before it has ended.
+    fn look_at_logs(&mut self, slot: u32) {
+        let transaction = self.tx.coordinated.get_mut(slot);
+        if !transaction.logs {
+            return;
+        }
+        transaction.writers = if self.exec.logs() { writers(&transaction.members) } else { None };
+        let placed = transaction.writers.is_some() || self.exec.holds;
+        if placed && !transaction.placed {
+            self.tx.placings.begin(transaction.id.number, transaction.members.len(), &transaction.writers);
+        }
+        transaction.placed |= placed;
     }
 
     fn asked_to_yield(&mut self, io: &mut Io, id: TransactionId, shard: u16) {
@@ -342,9 +364,9 @@ impl Core {
 }
 
 /// The shards that it may write to, ascending.
-fn writers(wants: &[(u16, Intents)]) -> Writers {
-    let written = wants.iter().filter(|(_, intents)| intents.most() == Access::Write);
-    let mut shards: Vec<ShardId> = written.map(|&(shard, _)| ShardId(shard)).collect();
+fn writers(members: &[Member]) -> Writers {
+    let written = members.iter().filter(|member| member.writes);
+    let mut shards: Vec<ShardId> = written.map(|member| ShardId(member.shard)).collect();
     shards.sort_unstable();
     (!shards.is_empty()).then(|| shards.into())
 }

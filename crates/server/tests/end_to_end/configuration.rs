@@ -171,7 +171,7 @@ fn rewrite_keeps_what_was_set() {
     assert_eq!(say(&mut client, "CONFIG REWRITE"), "OK");
     let text = std::fs::read_to_string(&file).expect("the file");
     assert!(text.starts_with("# a comment that stays\n") && text.contains("\nmaxclients 60\n"), "{text}");
-    client.send(&["SHUTDOWN"]).expect("sent");
+    client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert!(is_closed(&mut client));
     assert_eq!(child.wait().expect("a child").code(), Some(0));
 
@@ -180,7 +180,7 @@ fn rewrite_keeps_what_was_set() {
     assert_eq!(say(&mut client, "PING"), "-NOAUTH Authentication required.");
     assert_eq!(call(&mut client, &[b"AUTH", b"a \"b"]), "OK");
     assert_eq!(say(&mut client, "CONFIG GET maxclients maxmemory"), "[maxclients 60 maxmemory 128974848]");
-    client.send(&["SHUTDOWN"]).expect("sent");
+    client.send(&["SHUTDOWN", "NOSAVE"]).expect("sent");
     assert_eq!(child.wait().expect("a child").code(), Some(0));
     std::fs::remove_file(&file).expect("our file");
 

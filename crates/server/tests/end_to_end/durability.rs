@@ -26,7 +26,7 @@ impl Store {
         self.try_open(shards, words).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn try_open(&self, shards: u16, words: &[&str]) -> Result<Server, String> {
+    pub(super) fn try_open(&self, shards: u16, words: &[&str]) -> Result<Server, String> {
         let options = options().shards(shards).log_in(&self.0).args(["--log-segment-size", "1mb"]);
         options.args(words.iter().copied()).start().map_err(|error| error.to_string())
     }

@@ -4,13 +4,13 @@ use pinyon_testkit::{Client, Program, Server, ServerOptions, Value};
 
 use super::{connect, options};
 
-fn redis() -> Server {
+pub(super) fn redis() -> Server {
     let options = ServerOptions::new(Program::Redis).args(["--enable-debug-command", "yes"]);
     options.start().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Makes a key of every kind, by commands of Redis; their names.
-fn fill(client: &mut Client) -> Vec<String> {
+pub(super) fn fill(client: &mut Client) -> Vec<String> {
     let mut words = Vec::new();
     let mut make = |line: String| {
         let key = line.split(' ').nth(1).expect("a key").to_owned();

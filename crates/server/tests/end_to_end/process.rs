@@ -65,7 +65,7 @@ fn options_override_the_file() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(text.contains("at line 2") && text.contains("timeout 77"), "{text}");
 
-    std::fs::write(&file, "# comment\nmaxclients 100\ntimeout 77\nport 1\nappendonly no\n").expect("a file");
+    std::fs::write(&file, "# comment\nmaxclients 100\ntimeout 77\nport 1\nappendonly no\nsave \"\"\n").expect("a file");
     let path = file.to_str().expect("UTF-8").to_owned();
     // The file stands first among the words, so a server of its own is started here.
     let port = pinyon_testkit::free_port().expect("a port");

@@ -51,7 +51,7 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
             core.reply(io, call.conn, |out| out.ok());
         }
-        (b"log-fault", 3) => return log_fault(core, io, call),
+        (b"log-fault", 3 | 4) => return log_fault(core, io, call),
         (b"htstats-key", 3..=4) => object::htstats_key(core, io, call),
         (b"listpack", 3) => object::listpack(core, io, call),
         (b"object", 3..=4) => object::object(core, io, call),
@@ -77,20 +77,27 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     Ok(())
 }
 
-/// Has all writes of the logs fail from now on: EIO, ENOSPC, or NONE again.
+/// `DEBUG LOG-FAULT <fault> [core]`: has all writes of the logs, or of one, fail from now on (EIO, ENOSPC), or all new segments
+/// (SEGMENTS); or nothing any more (NONE).
 fn log_fault(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
-    let fault = match call.args.get(2).to_ascii_lowercase().as_slice() {
-        b"eio" => Some(5),
-        b"enospc" => Some(28),
-        b"none" => None,
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    let (fault, segments) = match call.args.get(2).to_ascii_lowercase().as_slice() {
+        b"eio" => (Some(EIO), None),
+        b"enospc" => (Some(ENOSPC), None),
+        b"segments" => (None, Some(EIO)),
+        b"none" => (None, None),
         _ => return Err(CommandError::Syntax),
     };
+    let only =
+        if call.args.len() > 3 { Some(parse_u64(call.args.get(3)).ok_or(CommandError::NotInteger)?) } else { None };
     let ticket = core.promise(call.conn);
     core.gather_all(
         io,
         move |core, _| {
-            if let Some(log) = &mut core.exec.log {
-                log.fault = fault;
+            let is_meant = only.is_none_or(|only| only == u64::from(core.id.0));
+            if let Some(log) = core.exec.log.as_mut().filter(|_| is_meant) {
+                (log.fault, log.segment_fault) = (fault, segments);
             }
         },
         move |core, io, _| core.fulfil(io, ticket, |out| out.ok()),
@@ -195,6 +202,7 @@ fn populate(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
                 written += core.make_key(db, &prefix, next, size as usize);
                 next += 1;
             }
+            core.exec.log_changes(None);
             (next == count).then_some(())
         }
     };
@@ -220,6 +228,7 @@ impl Core {
             value.resize(size, 0);
         }
         ks.put(key, NewValue::Plain(&value), Ttl::Clear);
+        ks.record(&[b"SET", key.bytes, &value]);
         value.len()
     }
 }

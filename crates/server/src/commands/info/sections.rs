@@ -135,29 +135,33 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
     text.line("rdb_last_bgsave_time_sec", saves.last_seconds());
     text.line("rdb_current_bgsave_time_sec", seconds_of(false));
     text.line("rdb_saves", saves.saves());
-    for name in ["rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"] {
-        text.line(name, 0);
-    }
+    let (keys, expired) = progress.keys();
+    text.line("rdb_last_cow_size", 0);
+    text.line("rdb_last_load_keys_expired", expired);
+    text.line("rdb_last_load_keys_loaded", keys);
     let logs = || facts.parts.iter().filter_map(|part| part.log.as_ref());
+    // Logs that have no base yet get one when the snapshot under way is there, or after a while if that has failed.
+    let is_waiting = logs().any(|log| !log.counts) && seconds_of(true) < 0;
     text.line("aof_enabled", u8::from(core.config.appendonly));
     text.line("aof_rewrite_in_progress", u8::from(seconds_of(true) >= 0));
-    text.line("aof_rewrite_scheduled", u8::from(saves.is_rewrite_scheduled()));
+    text.line("aof_rewrite_scheduled", u8::from(saves.is_rewrite_scheduled() || is_waiting));
     text.line("aof_last_rewrite_time_sec", saves.last_seconds());
     text.line("aof_current_rewrite_time_sec", seconds_of(true));
     text.line("aof_last_bgrewrite_status", status);
-    text.line("aof_rewrites", 0);
+    text.line("aof_rewrites", saves.rewrites());
     text.line("aof_rewrites_consecutive_failures", 0);
     text.line("aof_last_write_status", if core.log_trouble().is_some() { "err" } else { "ok" });
     text.line("aof_last_cow_size", 0);
     text.line("module_fork_in_progress", 0);
     text.line("module_fork_last_cow_size", 0);
     if core.config.appendonly {
-        text.line("aof_current_size", logs().map(|log| log.written).sum::<u64>());
+        let grown = logs().map(|log| log.grown).sum::<u64>();
+        text.line("aof_current_size", saves.bytes() + saves.logs_before() + grown);
         text.line("aof_base_size", saves.bytes());
         text.line("aof_pending_rewrite", 0);
         text.line("aof_buffer_length", logs().map(|log| log.backlog).sum::<u64>());
         text.line("aof_pending_bio_fsync", logs().map(|log| log.syncing).sum::<u64>());
-        text.line("aof_delayed_fsync", 0);
+        text.line("aof_delayed_fsync", logs().map(|log| log.delayed_syncs).sum::<u64>());
     }
     if let Some(since_ms) = progress.since_ms().filter(|_| core.is_loading()) {
         let (total, share) = (progress.bytes(), progress.share());
@@ -166,7 +170,7 @@ pub(super) fn persistence(text: &mut Text, core: &Core, facts: &Facts) {
         text.line("loading_start_time", since_ms / 1000);
         text.line("loading_total_bytes", total);
         text.line("loading_rss_used_mem", 0);
-        text.line("loading_loaded_bytes", (total as f64 * share) as u64);
+        text.line("loading_loaded_bytes", progress.loaded_bytes());
         text.line("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
         text.line("loading_eta_seconds", left);
     }

@@ -27,13 +27,19 @@ const ROWS: &[Directive] = &[
         "dbfilename",
         Kind::Checked(check_dbfilename),
         "dump.rdb",
-        Kept(Persistence),
-        "The snapshot's file.",
+        field!(dbfilename),
+        "A snapshot of Redis, below dir, that is imported at the start if the folder of the data holds none yet.",
     )
     .protected(),
     Directive::new("rdbcompression", Kind::Bool, "yes", field!(rdbcompression), "Whether snapshots are compressed."),
-    Directive::new("rdbchecksum", Kind::Bool, "yes", Kept(Persistence), "Whether snapshots carry checksums.")
-        .at_start(),
+    Directive::new(
+        "rdbchecksum",
+        Kind::Bool,
+        "yes",
+        field!(rdbchecksum),
+        "Whether what is in snapshots carries checksums. Without them a start cannot tell what was damaged since.",
+    )
+    .at_start(),
     Directive::new(
         "rdb-del-sync-files",
         Kind::Bool,
@@ -67,7 +73,8 @@ const ROWS: &[Directive] = &[
         Kind::Bool,
         "yes",
         field!(appendonly),
-        "Whether writes are logged to disk, so that a restart finds them again.",
+        "Whether writes are logged to disk, so that a restart finds them again. Without it a restart finds the last snapshot. \
+         Switched on by CONFIG SET, the logs count when a snapshot is there on which they build.",
     ),
     Directive::new(
         "appendfilename",
@@ -118,22 +125,22 @@ const ROWS: &[Directive] = &[
         "no-appendfsync-on-rewrite",
         Kind::Bool,
         "no",
-        Kept(Persistence),
-        "Whether it is not forced while the log is compacted.",
+        field!(no_appendfsync_on_rewrite),
+        "Whether the log is not forced to disk while a snapshot is made, whatever appendfsync says.",
     ),
     Directive::new(
         "auto-aof-rewrite-percentage",
         Kind::Int(0, INT),
         "100",
-        Kept(Persistence),
-        "Growth in percent after which the log is compacted.",
+        field!(auto_aof_rewrite_percentage),
+        "A snapshot is taken when the logs have grown by so many percent of the last one's size. 0: never.",
     ),
     Directive::new(
         "auto-aof-rewrite-min-size",
         Kind::Memory(0, LONG),
         "64mb",
-        Kept(Persistence),
-        "The size below which it is not.",
+        field!(auto_aof_rewrite_min_size),
+        "The size of snapshot and logs together below which that is not done.",
     ),
     Directive::new(
         "aof-load-truncated",
@@ -174,8 +181,8 @@ const ROWS: &[Directive] = &[
         "rdb-key-save-delay",
         Kind::Int(-INT - 1, INT),
         "0",
-        Kept(Testing),
-        "Microseconds that Redis pauses between keys when it saves.",
+        field!(rdb_key_save_delay),
+        "Microseconds per key by which a snapshot is slowed down, for tests.",
     )
     .hidden(),
     Directive::new(

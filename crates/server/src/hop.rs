@@ -56,6 +56,14 @@ pub struct Request {
     spans_end: u32,
 }
 
+impl Request {
+    /// What it is beside its arguments.
+    pub fn head(&self) -> RequestHead {
+        let Request { origin, command, db, proto, no_touch, hash, client, .. } = *self;
+        RequestHead { origin, command, db, proto, no_touch, hash, client }
+    }
+}
+
 /// Commands for one core, and their replies on the way back.
 #[derive(Default)]
 pub struct Batch {
@@ -145,10 +153,8 @@ impl Batch {
 
     /// Request `index` in a batch of its own.
     pub fn lift(&self, index: usize) -> Box<Batch> {
-        let Request { origin, command, db, proto, no_touch, hash, client, .. } = self.requests[index];
         let mut batch = Box::<Batch>::default();
-        let head = RequestHead { origin, command, db, proto, no_touch, hash, client };
-        batch.push(head, self.args(index).iter());
+        batch.push(self.requests[index].head(), self.args(index).iter());
         batch
     }
 
@@ -172,20 +178,44 @@ impl Batch {
     /// Empties it for the next use.
     pub fn recycle(&mut self) {
         self.requests.clear();
-        self.spans.clear();
         self.ends.clear();
         self.large.clear();
         self.deferred.clear();
         self.untils.clear();
+        empty(&mut self.spans);
         empty(&mut self.bytes);
         empty(&mut self.replies);
     }
 }
 
-fn empty(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > KEEP_BYTES {
+fn empty<T>(buffer: &mut Vec<T>) {
+    if buffer.capacity() * size_of::<T>() > KEEP_BYTES {
         *buffer = Vec::new();
     } else {
         buffer.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinyon_engine::command::registry::registry;
+
+    use super::*;
+
+    /// A batch is kept for the next use, but not what a command of 100,000 arguments needed.
+    #[test]
+    fn much_is_not_kept() {
+        let command = registry().find(b"sadd").expect("a command");
+        let origin = Origin::Whole { item: 0 };
+        let (db, proto) = (DbIndex(0), Proto::Resp2);
+        let head = RequestHead { origin, command, db, proto, no_touch: false, hash: 0, client: 0 };
+        let mut batch = Batch::default();
+        batch.push(head, std::iter::repeat_n(&b"argument"[..], 100_000));
+        batch.recycle();
+        assert!(batch.bytes.capacity() <= KEEP_BYTES, "{} bytes", batch.bytes.capacity());
+        assert!(batch.spans.capacity() * size_of::<Span>() <= KEEP_BYTES, "{} spans", batch.spans.capacity());
+        batch.push(head, std::iter::repeat_n(&b"argument"[..], 3));
+        batch.recycle();
+        assert!(batch.spans.capacity() >= 3);
     }
 }

@@ -45,6 +45,19 @@ impl Output {
         self.blobs.push(Insert { at: self.bytes.len(), blob });
     }
 
+    /// Bytes behind the last shared value.
+    pub fn open_bytes(&self) -> usize {
+        self.bytes.len() - self.blobs.last().map_or(0, |insert| insert.at)
+    }
+
+    /// Makes a shared value of the bytes behind the last one: what is appended from now on does not move them.
+    pub fn seal(&mut self) {
+        let from = self.blobs.last().map_or(0, |insert| insert.at);
+        let sealed = self.bytes[from..].to_vec();
+        self.bytes.truncate(from);
+        self.push_blob(Blob::new(sealed));
+    }
+
     /// Whether any part is a shared value, so that sending takes more than one piece.
     #[inline]
     pub fn has_blobs(&self) -> bool {

@@ -25,6 +25,7 @@ use crate::log::{Until, is_over};
 use crate::nodes;
 use crate::session::SessionFlags;
 use crate::settings::Gates;
+use crate::tx::long::Asker;
 
 /// A command of the pipeline at hand, parsed and not yet run.
 #[derive(Clone, Copy)]
@@ -212,6 +213,13 @@ impl Core {
         if session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED {
             return false;
         }
+        if entry.row.long.is_some() && command.owner == self.id.0 {
+            let db = session.db;
+            if self.pieces_of(id, db, args).is_some() {
+                return false;
+            }
+        }
+        let Some(session) = self.sessions.get_mut(conn) else { return false };
         let leaves = command.owner != self.id.0 || entry.row.flags.contains(Flags::LEAVES_DB);
         if leaves && session.flags.contains(SessionFlags::CORE_PORT) {
             return false;
@@ -491,6 +499,9 @@ impl Core {
             self.wait_here(conn, id, hash, args);
             return 0;
         }
+        if row.long.is_some() && self.run_if_long(io, conn, id, args) {
+            return 0;
+        }
         let Some(session) = self.sessions.get_mut(conn) else { return 0 };
         let no_touch = session.is_touchless();
         let run = Run {
@@ -511,6 +522,16 @@ impl Core {
         self.scratch = reply;
         self.after_command(io);
         ns
+    }
+
+    /// Carries a command out in pieces if its values are that big; the session waits. False: they are not.
+    #[cold]
+    fn run_if_long(&mut self, io: &mut Io, conn: ConnId, id: CommandId, args: Args<'_>) -> bool {
+        let Some(caller) = self.sessions.get(conn).map(|session| session.caller(id)) else { return false };
+        let Some(long) = self.pieces_of(id, caller.head.db, args) else { return false };
+        let ticket = self.promise(conn);
+        self.run_in_pieces(io, Asker::Own(ticket), caller, long, args);
+        true
     }
 
     /// A transaction holds what a command touches: the session waits for its turn.

@@ -1,6 +1,7 @@
 //! The traffic of batches between cores: filling them, running those of others, handing out replies.
 
 use pinyon_durability::Lsn;
+use pinyon_engine::command::long::Long;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Flags, Handler};
 use pinyon_resp::{Args, Output};
@@ -55,14 +56,19 @@ impl Core {
     pub fn run_batch(&mut self, io: &mut Io, from: CoreId, mut batch: Box<Batch>) {
         self.exec.see(batch.now);
         self.exec.start(io.now_ms());
+        let mut begins = false;
         let mut reply = std::mem::take(&mut self.scratch);
         for begin in (0..batch.requests.len()).step_by(PREFETCH) {
             let end = batch.requests.len().min(begin + PREFETCH);
             self.prefetch(&batch, begin, end);
             for index in begin..end {
-                if self.gates.contains(Gates::INTENTS) && self.must_wait(from, &batch, index) {
+                let waits = self.gates.contains(Gates::INTENTS) && self.must_wait(from, &batch, index);
+                if waits || self.pieces_of_request(&batch, index).is_some() {
                     self.defer_request(from, &batch, index);
                     batch.deferred.push(index as u32);
+                    // One in pieces begins when the batch is on its way: its reply must not come home first.
+                    begins |= !waits;
+                    self.gates.insert(Gates::INTENTS);
                 } else {
                     self.run_request(io, from, &batch, index, false, &mut reply);
                     if self.exec.holds {
@@ -76,6 +82,9 @@ impl Core {
         self.scratch = reply;
         batch.now = self.exec.clock(io.now_ms());
         io.mail(from, Mail::Replies(batch));
+        if begins {
+            self.begin_deferred(io);
+        }
     }
 
     /// Fetches what the requests `begin..end` will touch.
@@ -94,7 +103,13 @@ impl Core {
     fn must_wait(&self, from: CoreId, batch: &Batch, index: usize) -> bool {
         let request = &batch.requests[index];
         self.is_blocked(request.command, request.db, batch.args(index))
-            || request.origin.conn().is_some_and(|conn| self.waits_here(from, conn))
+            || request.origin.conn().is_some_and(|conn| self.waits_here(from, conn) || self.is_in_pieces(from, conn))
+    }
+
+    #[inline]
+    pub(crate) fn pieces_of_request(&mut self, batch: &Batch, index: usize) -> Option<Long> {
+        let request = &batch.requests[index];
+        self.pieces_of(request.command, request.db, batch.args(index))
     }
 
     /// Runs one request of another core. `held`: within a transaction, for which `maxmemory` and the log

@@ -171,10 +171,7 @@ fn collection_limits(config: &Config) -> keyspace::Limits {
             value: size(config.hash_max_listpack_value),
             seed,
         },
-        list: ListLimits {
-            node: NodeLimit::of(i64::from(config.list_max_listpack_size)),
-            compress: config.list_compress_depth > 0,
-        },
+        list: ListLimits { node: NodeLimit::of(i64::from(config.list_max_listpack_size)), compress: true },
         set: SetLimits {
             intset_entries: size(config.set_max_intset_entries),
             listpack_entries: size(config.set_max_listpack_entries),

@@ -4,10 +4,10 @@
 
 use std::fmt;
 
-use crate::hash::Hash;
+use crate::hash::{Hash, HashRef};
 use crate::list::List;
 use crate::memory::block_bytes;
-use crate::set::Set;
+use crate::set::{Set, SetRef};
 use crate::stream::Stream;
 use crate::zset::ZSet;
 
@@ -24,9 +24,9 @@ pub enum Collection {
 /// A collection, borrowed.
 #[derive(Clone, Copy)]
 pub enum CollectionRef<'v> {
-    Hash(&'v Hash),
+    Hash(HashRef<'v>),
     List(&'v List),
-    Set(&'v Set),
+    Set(SetRef<'v>),
     ZSet(&'v ZSet),
     Stream(&'v Stream),
 }
@@ -98,9 +98,9 @@ impl CollectionRef<'_> {
     /// A copy that shares nothing.
     pub fn to_collection(self) -> Collection {
         match self {
-            CollectionRef::Hash(hash) => Collection::Hash(Box::new(hash.clone())),
+            CollectionRef::Hash(hash) => Collection::Hash(Box::new(hash.to_hash())),
             CollectionRef::List(list) => Collection::List(Box::new(list.clone())),
-            CollectionRef::Set(set) => Collection::Set(Box::new(set.clone())),
+            CollectionRef::Set(set) => Collection::Set(Box::new(set.to_set())),
             CollectionRef::ZSet(zset) => Collection::ZSet(Box::new(zset.clone())),
             CollectionRef::Stream(stream) => Collection::Stream(Box::new(stream.clone())),
         }
@@ -122,9 +122,9 @@ impl fmt::Debug for Collection {
 impl Collection {
     pub fn as_ref(&self) -> CollectionRef<'_> {
         match self {
-            Collection::Hash(hash) => CollectionRef::Hash(hash),
+            Collection::Hash(hash) => CollectionRef::Hash(hash.as_ref().as_ref()),
             Collection::List(list) => CollectionRef::List(list),
-            Collection::Set(set) => CollectionRef::Set(set),
+            Collection::Set(set) => CollectionRef::Set(set.as_ref().as_ref()),
             Collection::ZSet(zset) => CollectionRef::ZSet(zset),
             Collection::Stream(stream) => CollectionRef::Stream(stream),
         }

@@ -60,6 +60,13 @@ pub enum Hash {
     Table(Box<Fields>),
 }
 
+/// A hash, borrowed. A packed one may lie anywhere, also inside of an entry of the keyspace.
+#[derive(Clone, Copy)]
+pub enum HashRef<'a> {
+    Packed(Seq<'a>),
+    Table(&'a Fields),
+}
+
 /// The large form.
 #[derive(Clone)]
 pub struct Fields {
@@ -81,41 +88,48 @@ fn field_of(record: Record<'_>) -> Field<'_> {
 }
 
 /// The value of a field in a packed sequence.
-pub fn packed_get<'a>(seq: Seq<'a>, name: &[u8]) -> Option<Item<'a>> {
+fn packed_get<'a>(seq: Seq<'a>, name: &[u8]) -> Option<Item<'a>> {
     let place = seq.find(Item::of(name), 2)?;
     Some(seq.at(seq.at(place).1).0)
 }
 
-impl Hash {
-    pub fn new() -> Hash {
-        Hash::default()
+impl<'a> HashRef<'a> {
+    /// A hash without fields.
+    pub fn empty() -> HashRef<'a> {
+        HashRef::Packed(Seq::EMPTY)
     }
 
     /// Number of fields.
-    pub fn len(&self) -> usize {
+    #[inline]
+    pub fn len(self) -> usize {
         match self {
-            Hash::Packed(packed) => packed.len() / 2,
-            Hash::Table(fields) => fields.table.len(),
+            HashRef::Packed(seq) => seq.len() / 2,
+            HashRef::Table(fields) => fields.table.len(),
         }
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
+    /// Whether it is a packed sequence.
+    pub fn is_packed(self) -> bool {
+        matches!(self, HashRef::Packed(_))
+    }
+
     /// What OBJECT ENCODING answers.
-    pub fn encoding(&self) -> &'static str {
+    pub fn encoding(self) -> &'static str {
         match self {
-            Hash::Packed(_) => "listpack",
-            Hash::Table(_) => "hashtable",
+            HashRef::Packed(_) => "listpack",
+            HashRef::Table(_) => "hashtable",
         }
     }
 
-    /// Bytes owned, beside this value itself.
-    pub fn memory(&self) -> usize {
+    /// Bytes that a [`Hash`] of these fields owns, beside itself.
+    pub fn memory(self) -> usize {
         match self {
-            Hash::Packed(packed) => packed.memory(),
-            Hash::Table(fields) => {
+            HashRef::Packed(seq) => block_bytes(seq.end()),
+            HashRef::Table(fields) => {
                 // A node of the ordered set holds 11 entries of 16 bytes and is three quarters full.
                 let deadlines = fields.deadlines.len() * 16 * 10 / 7;
                 block_bytes(size_of::<Fields>()) + fields.table.memory() + deadlines
@@ -123,24 +137,163 @@ impl Hash {
         }
     }
 
-    #[inline]
-    pub fn get(&self, name: &[u8]) -> Option<Item<'_>> {
+    /// A copy of its own.
+    pub fn to_hash(self) -> Hash {
         match self {
-            Hash::Packed(packed) => packed_get(packed.seq(), name),
-            Hash::Table(fields) => fields.table.get(name).map(|record| Item::Bytes(record.value)),
+            HashRef::Packed(seq) => Hash::Packed(Packed::from_bytes(seq.as_bytes().to_vec())),
+            HashRef::Table(fields) => Hash::Table(Box::new(fields.clone())),
         }
     }
 
-    pub fn contains(&self, name: &[u8]) -> bool {
+    #[inline]
+    pub fn get(self, name: &[u8]) -> Option<Item<'a>> {
+        match self {
+            HashRef::Packed(seq) => packed_get(seq, name),
+            HashRef::Table(fields) => fields.table.get(name).map(|record| Item::Bytes(record.value)),
+        }
+    }
+
+    pub fn contains(self, name: &[u8]) -> bool {
         self.get(name).is_some()
     }
 
     /// A field's deadline; `None` when there is no such field, `Some(None)` when it has none.
-    pub fn deadline(&self, name: &[u8]) -> Option<Option<i64>> {
+    pub fn deadline(self, name: &[u8]) -> Option<Option<i64>> {
         match self {
-            Hash::Packed(packed) => packed_get(packed.seq(), name).map(|_| None),
-            Hash::Table(fields) => fields.table.get(name).map(|record| record.deadline),
+            HashRef::Packed(seq) => packed_get(seq, name).map(|_| None),
+            HashRef::Table(fields) => fields.table.get(name).map(|record| record.deadline),
         }
+    }
+
+    /// The earliest deadline of its fields.
+    #[inline]
+    pub fn next_deadline(self) -> Option<i64> {
+        match self {
+            HashRef::Packed(_) => None,
+            HashRef::Table(fields) => fields.deadlines.first().map(|(deadline, _)| *deadline),
+        }
+    }
+
+    /// When the hash's owner has arranged to look for fields that are due. Only kept here, for the owner.
+    pub fn alarm(self) -> Option<i64> {
+        match self {
+            HashRef::Packed(_) => None,
+            HashRef::Table(fields) => fields.alarm,
+        }
+    }
+
+    /// Number of fields that have deadlines.
+    pub fn volatile_len(self) -> usize {
+        match self {
+            HashRef::Packed(_) => 0,
+            HashRef::Table(fields) => fields.deadlines.len(),
+        }
+    }
+
+    /// The field at that place of a packed hash; `None` behind the last, and in a table.
+    pub fn nth(self, index: usize) -> Option<Field<'a>> {
+        let HashRef::Packed(seq) = self else { return None };
+        if index >= self.len() {
+            return None;
+        }
+        let (name, next) = seq.at(seq.place_of(2 * index));
+        Some(Field { name, value: seq.at(next).0, deadline: None })
+    }
+
+    /// All fields.
+    pub fn fields(self) -> Box<dyn Iterator<Item = Field<'a>> + 'a> {
+        match self {
+            HashRef::Packed(seq) => {
+                let mut items = seq.iter();
+                Box::new(std::iter::from_fn(move || {
+                    Some(Field { name: items.next()?, value: items.next()?, deadline: None })
+                }))
+            }
+            HashRef::Table(fields) => Box::new(fields.table.iter().map(field_of)),
+        }
+    }
+
+    /// Any field, each with the same chance. `random` gives 64 random bits.
+    pub fn random(self, random: &mut dyn FnMut() -> u64) -> Option<Field<'a>> {
+        match self {
+            HashRef::Table(fields) => fields.table.random(random).map(field_of),
+            HashRef::Packed(_) if self.is_empty() => None,
+            HashRef::Packed(_) => self.nth(below(random(), self.len())),
+        }
+    }
+
+    /// Visits `count` fields or some more from the cursor on, and gives the next cursor, 0 at the end; see [`Table::scan`]. A
+    /// packed hash is visited whole, as Redis does.
+    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Field<'_>)) -> u64 {
+        match self {
+            HashRef::Packed(seq) => {
+                let mut items = seq.iter();
+                while let (Some(name), Some(value)) = (items.next(), items.next()) {
+                    visit(Field { name, value, deadline: None });
+                }
+                0
+            }
+            HashRef::Table(fields) => fields.table.scan(cursor, count, &mut |record| visit(field_of(record))),
+        }
+    }
+}
+
+impl Hash {
+    pub fn new() -> Hash {
+        Hash::default()
+    }
+
+    /// For reading.
+    #[inline]
+    pub fn as_ref(&self) -> HashRef<'_> {
+        match self {
+            Hash::Packed(packed) => HashRef::Packed(packed.seq()),
+            Hash::Table(fields) => HashRef::Table(fields),
+        }
+    }
+
+    /// Becomes a copy of another one; the memory of a packed one is used again for a packed one.
+    pub fn copy_from(&mut self, other: HashRef<'_>) {
+        match (&mut *self, other) {
+            (Hash::Packed(packed), HashRef::Packed(seq)) => packed.copy_from(seq),
+            _ => *self = other.to_hash(),
+        }
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.as_ref().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.as_ref().is_empty()
+    }
+
+    /// What OBJECT ENCODING answers.
+    pub fn encoding(&self) -> &'static str {
+        self.as_ref().encoding()
+    }
+
+    /// Bytes owned, beside this value itself.
+    pub fn memory(&self) -> usize {
+        match self {
+            Hash::Packed(packed) => packed.memory(),
+            Hash::Table(_) => self.as_ref().memory(),
+        }
+    }
+
+    #[inline]
+    pub fn get(&self, name: &[u8]) -> Option<Item<'_>> {
+        self.as_ref().get(name)
+    }
+
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.as_ref().contains(name)
+    }
+
+    /// As [`HashRef::deadline`].
+    pub fn deadline(&self, name: &[u8]) -> Option<Option<i64>> {
+        self.as_ref().deadline(name)
     }
 
     /// Writes a field; true when it is new.
@@ -207,21 +360,15 @@ impl Hash {
     /// The earliest deadline of its fields.
     #[inline]
     pub fn next_deadline(&self) -> Option<i64> {
-        match self {
-            Hash::Packed(_) => None,
-            Hash::Table(fields) => fields.deadlines.first().map(|(deadline, _)| *deadline),
-        }
+        self.as_ref().next_deadline()
     }
 
-    /// When the hash's owner has arranged to look for fields that are due. Only kept here, for the owner.
+    /// See [`HashRef::alarm`].
     pub fn alarm(&self) -> Option<i64> {
-        match self {
-            Hash::Packed(_) => None,
-            Hash::Table(fields) => fields.alarm,
-        }
+        self.as_ref().alarm()
     }
 
-    /// See [`Hash::alarm`]. A packed hash keeps none.
+    /// See [`HashRef::alarm`]. A packed hash keeps none.
     pub fn set_alarm(&mut self, alarm: Option<i64>) {
         if let Hash::Table(fields) = self {
             fields.alarm = alarm;
@@ -230,10 +377,7 @@ impl Hash {
 
     /// Number of fields that have deadlines.
     pub fn volatile_len(&self) -> usize {
-        match self {
-            Hash::Packed(_) => 0,
-            Hash::Table(fields) => fields.deadlines.len(),
-        }
+        self.as_ref().volatile_len()
     }
 
     /// Takes out fields whose deadline is `now` or earlier, the earliest first and `budget` at most; true when others are due.
@@ -253,52 +397,9 @@ impl Hash {
         self.next_deadline().is_some_and(|deadline| deadline <= now)
     }
 
-    /// The field at that place of a packed hash; `None` behind the last, and in a table.
-    pub fn nth(&self, index: usize) -> Option<Field<'_>> {
-        let Hash::Packed(packed) = self else { return None };
-        let seq = packed.seq();
-        if index >= self.len() {
-            return None;
-        }
-        let (name, next) = seq.at(seq.place_of(2 * index));
-        Some(Field { name, value: seq.at(next).0, deadline: None })
-    }
-
-    /// All fields.
-    pub fn fields(&self) -> Box<dyn Iterator<Item = Field<'_>> + '_> {
-        match self {
-            Hash::Packed(packed) => {
-                let mut items = packed.seq().iter();
-                Box::new(std::iter::from_fn(move || {
-                    Some(Field { name: items.next()?, value: items.next()?, deadline: None })
-                }))
-            }
-            Hash::Table(fields) => Box::new(fields.table.iter().map(field_of)),
-        }
-    }
-
-    /// Any field, each with the same chance. `random` gives 64 random bits.
-    pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<Field<'_>> {
-        match self {
-            Hash::Table(fields) => fields.table.random(random).map(field_of),
-            Hash::Packed(_) if self.is_empty() => None,
-            Hash::Packed(_) => self.nth(below(random(), self.len())),
-        }
-    }
-
-    /// Visits `count` fields or some more from the cursor on, and gives the next cursor, 0 at the end; see [`Table::scan`]. A
-    /// packed hash is visited whole, as Redis does.
+    /// As [`HashRef::scan`].
     pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(Field<'_>)) -> u64 {
-        match self {
-            Hash::Packed(packed) => {
-                let mut items = packed.seq().iter();
-                while let (Some(name), Some(value)) = (items.next(), items.next()) {
-                    visit(Field { name, value, deadline: None });
-                }
-                0
-            }
-            Hash::Table(fields) => fields.table.scan(cursor, count, &mut |record| visit(field_of(record))),
-        }
+        self.as_ref().scan(cursor, count, visit)
     }
 
     /// Frees a part of a large hash, some `budget` fields; true while there is more. It is of no use afterwards.
@@ -447,7 +548,7 @@ mod tests {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 state ^ state >> 32
             };
-            let any = hash.random(&mut next).map(|field| field.name.to_vec());
+            let any = hash.as_ref().random(&mut next).map(|field| field.name.to_vec());
             prop_assert_eq!(any.is_some(), !model.is_empty());
             prop_assert!(any.is_none_or(|name| model.contains_key(&name)));
             let mut copy = hash.clone();

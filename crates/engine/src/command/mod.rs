@@ -14,6 +14,7 @@ pub mod hyperloglog;
 pub mod key;
 pub mod keys_of;
 pub mod list;
+pub mod long;
 mod lookup;
 pub mod registry;
 pub mod row;

@@ -7,6 +7,7 @@ use bitflags::bitflags;
 use pinyon_resp::Args;
 
 use super::blocking::Blocking;
+use super::long::Long;
 use crate::{CommandError, Cx, Effect};
 
 /// One command or subcommand.
@@ -35,6 +36,8 @@ pub struct Command {
     pub handler: Handler,
     /// It tries its keys one by one and may wait for them.
     pub blocking: Option<&'static Blocking>,
+    /// How it is carried out on big values.
+    pub long: Option<Long>,
 }
 
 impl Command {
@@ -57,6 +60,7 @@ impl Command {
         subcommands: &[],
         handler: Handler::Container,
         blocking: None,
+        long: None,
     };
 
     /// All its ACL categories: those of the row and those that its flags imply.

@@ -9,18 +9,22 @@
 //!
 //! The value is the text itself up to [`INLINE_VALUE_MAX`] bytes; of an integer its low bytes, as many as it needs; of a
 //! longer text a [`Blob`], aligned to 8; of a collection the address of its structure, wherever it falls. These two have no
-//! value length. Lengths are varints, seven bits to a byte, lowest first.
+//! value length. A small packed hash or set is no structure: its bytes are the value, as a text's are. Lengths are varints,
+//! seven bits to a byte, lowest first.
 //! A *big block* is one that the slab takes from the global allocator. *Armed* says that the expiry wheel holds a node for
 //! exactly this deadline; a volatile entry that is not armed has a node for an earlier one.
 //!
-//! Kinds from [`BLOB`] on own more than the block. A hash of which fields have deadlines has a kind of its own.
+//! Kinds from [`BLOB`] to [`FADING_HASH`] own more than the block. A hash of which fields have deadlines has a kind of its own.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
 use std::{ptr, slice};
 
 use pinyon_base::{Blob, Millis};
-use pinyon_values::hash::Hash;
+use pinyon_values::hash::{Hash, HashRef};
+use pinyon_values::packed::Seq;
+use pinyon_values::set::intset::Ints;
+use pinyon_values::set::{Set, SetRef};
 use pinyon_values::{Collection, CollectionMut, CollectionRef};
 
 use super::access::AccessWord;
@@ -29,6 +33,8 @@ use super::value::ValueRef;
 
 /// The longest text that is stored inside its entry, in bytes.
 pub const INLINE_VALUE_MAX: usize = 4096;
+/// The longest packed hash or set that is: a change copies it out and back, and its block should come out of a chunk.
+const INLINE_PACKED_MAX: usize = 448;
 
 pub(super) const KIND: u8 = 0x0F;
 pub(super) const DEADLINE: u8 = 0x10;
@@ -47,6 +53,24 @@ pub(super) const ZSET: u8 = 8;
 pub(super) const STREAM: u8 = 9;
 /// A hash with fields that have deadlines.
 pub(super) const FADING_HASH: u8 = 10;
+/// A packed hash, the bytes themselves.
+const PACKED_HASH: u8 = 11;
+/// A set of integers, the bytes themselves.
+const INTS: u8 = 12;
+/// A packed set, the bytes themselves.
+const PACKED_SET: u8 = 13;
+
+/// Whether an entry of that kind owns more than its block: its value is a word that has no length.
+#[inline]
+pub(super) fn owns_more(kind: u8) -> bool {
+    (BLOB..=FADING_HASH).contains(&kind)
+}
+
+/// Whether an entry of that kind holds the bytes of a packed collection.
+#[inline]
+pub(super) fn is_packed(kind: u8) -> bool {
+    kind >= PACKED_HASH
+}
 
 pub(super) const ACCESS_BYTES: usize = 3;
 /// A blob, or the address of a collection.
@@ -63,6 +87,28 @@ pub(super) enum Content<'v> {
     Raw(&'v [u8]),
     Blob(Blob),
     Collection(Collection),
+    Packed(PackedContent<'v>),
+}
+
+/// A collection that is stored as its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PackedContent<'v> {
+    kind: u8,
+    pub(super) bytes: &'v [u8],
+}
+
+impl<'v> PackedContent<'v> {
+    /// The bytes of a collection that is small enough.
+    #[inline]
+    pub(super) fn of(collection: CollectionRef<'v>) -> Option<PackedContent<'v>> {
+        let (kind, bytes) = match collection {
+            CollectionRef::Hash(HashRef::Packed(seq)) => (PACKED_HASH, seq.as_bytes()),
+            CollectionRef::Set(SetRef::Ints(ints)) => (INTS, ints.as_bytes()),
+            CollectionRef::Set(SetRef::Packed(seq)) => (PACKED_SET, seq.as_bytes()),
+            _ => return None,
+        };
+        (bytes.len() <= INLINE_PACKED_MAX).then_some(PackedContent { kind, bytes })
+    }
 }
 
 /// What an entry owned beside its block.
@@ -80,6 +126,7 @@ impl Content<'_> {
             Content::Raw(_) => RAW,
             Content::Blob(_) => BLOB,
             Content::Collection(collection) => kind_of(collection),
+            Content::Packed(packed) => packed.kind,
         }
     }
 
@@ -91,7 +138,11 @@ impl Content<'_> {
                 debug_assert!(bytes.len() <= INLINE_VALUE_MAX);
                 bytes.len()
             }
-            Content::Blob(_) | Content::Collection(_) => WORD_BYTES,
+            Content::Blob(_) => WORD_BYTES,
+            Content::Collection(collection) => {
+                PackedContent::of(collection.as_ref()).map_or(WORD_BYTES, |packed| packed.bytes.len())
+            }
+            Content::Packed(packed) => packed.bytes.len(),
         }
     }
 }
@@ -114,7 +165,7 @@ pub(super) struct Shape {
 impl Shape {
     #[inline(always)]
     pub(super) fn new(flags: u8, key_len: usize, width: usize) -> Shape {
-        let lengths = varint_len(key_len) + if flags & KIND >= BLOB { 0 } else { varint_len(width) };
+        let lengths = varint_len(key_len) + if owns_more(flags & KIND) { 0 } else { varint_len(width) };
         let deadline_at = ACCESS_BYTES + lengths;
         let key_at = deadline_at + deadline_bytes(flags);
         let mut value_at = key_at + key_len;
@@ -187,6 +238,9 @@ impl<'e> EntryRef<'e> {
                 BYTES => ValueRef::Bytes(slice::from_raw_parts(at, shape.width)),
                 RAW => ValueRef::Raw(slice::from_raw_parts(at, shape.width)),
                 BLOB => ValueRef::Blob(&*at.cast::<Blob>()),
+                kind if is_packed(kind) => {
+                    ValueRef::Collection(packed_collection(kind, slice::from_raw_parts(at, shape.width)))
+                }
                 kind => ValueRef::Collection(collection_at(kind, at)),
             }
         }
@@ -203,7 +257,7 @@ impl<'e> EntryRef<'e> {
     }
 
     /// The hash that the entry holds.
-    pub(super) fn hash(self) -> Option<&'e Hash> {
+    pub(super) fn hash(self) -> Option<HashRef<'e>> {
         match self.value() {
             ValueRef::Collection(CollectionRef::Hash(hash)) => Some(hash),
             _ => None,
@@ -212,7 +266,7 @@ impl<'e> EntryRef<'e> {
 
     /// The earliest deadline of a field of the hash that the entry holds.
     pub(super) fn next_fading(self) -> Option<Millis> {
-        self.hash().and_then(Hash::next_deadline).map(Millis)
+        self.hash().and_then(HashRef::next_deadline).map(Millis)
     }
 
     /// Bytes of the entry's block.
@@ -225,7 +279,7 @@ impl<'e> EntryRef<'e> {
         // SAFETY: the lengths lie within the block.
         unsafe {
             let (key_len, key_bytes) = read_varint(self.block.add(ACCESS_BYTES));
-            let width = if self.flags & KIND >= BLOB {
+            let width = if owns_more(self.flags & KIND) {
                 WORD_BYTES
             } else {
                 read_varint(self.block.add(ACCESS_BYTES + key_bytes)).0
@@ -321,7 +375,7 @@ pub(super) unsafe fn write_head(block: *mut u8, shape: &Shape, deadline: Option<
     // SAFETY: lengths and deadline lie before the key.
     unsafe {
         let after = write_varint(block.add(ACCESS_BYTES), shape.key_len);
-        if shape.flags & KIND < BLOB {
+        if !owns_more(shape.flags & KIND) {
             write_varint(after, shape.width);
         }
         if let Some(deadline) = deadline {
@@ -341,7 +395,11 @@ pub(super) unsafe fn write_value(block: *mut u8, shape: &Shape, content: Content
             Content::Int(value) => write_int(at, value, shape.width),
             Content::Bytes(bytes) | Content::Raw(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()),
             Content::Blob(blob) => at.cast::<Blob>().write(blob),
-            Content::Collection(collection) => at.cast::<*mut ()>().write_unaligned(address_of(collection)),
+            Content::Packed(packed) => ptr::copy_nonoverlapping(packed.bytes.as_ptr(), at, packed.bytes.len()),
+            Content::Collection(collection) => match PackedContent::of(collection.as_ref()) {
+                Some(packed) => ptr::copy_nonoverlapping(packed.bytes.as_ptr(), at, packed.bytes.len()),
+                None => at.cast::<*mut ()>().write_unaligned(address_of(collection)),
+            },
         }
     }
 }
@@ -349,6 +407,9 @@ pub(super) unsafe fn write_value(block: *mut u8, shape: &Shape, content: Content
 const _: () = assert!(size_of::<Blob>() == WORD_BYTES && size_of::<*mut ()>() == WORD_BYTES);
 
 fn kind_of(collection: &Collection) -> u8 {
+    if let Some(packed) = PackedContent::of(collection.as_ref()) {
+        return packed.kind;
+    }
     match collection {
         Collection::Hash(hash) => kind_of_hash(hash),
         Collection::List(_) => LIST,
@@ -382,12 +443,22 @@ unsafe fn collection_at<'e>(kind: u8, at: *const u8) -> CollectionRef<'e> {
     unsafe {
         let word = at.cast::<*mut ()>().read_unaligned();
         match kind {
-            HASH | FADING_HASH => CollectionRef::Hash(&*word.cast()),
+            HASH | FADING_HASH => CollectionRef::Hash((*word.cast::<Hash>()).as_ref()),
             LIST => CollectionRef::List(&*word.cast()),
-            SET => CollectionRef::Set(&*word.cast()),
+            SET => CollectionRef::Set((*word.cast::<Set>()).as_ref()),
             ZSET => CollectionRef::ZSet(&*word.cast()),
             _ => CollectionRef::Stream(&*word.cast()),
         }
+    }
+}
+
+/// A collection of a packed kind, out of its bytes.
+#[inline]
+fn packed_collection(kind: u8, bytes: &[u8]) -> CollectionRef<'_> {
+    match kind {
+        PACKED_HASH => CollectionRef::Hash(HashRef::Packed(Seq::new(bytes))),
+        INTS => CollectionRef::Set(SetRef::Ints(Ints::new(bytes))),
+        _ => CollectionRef::Set(SetRef::Packed(Seq::new(bytes))),
     }
 }
 

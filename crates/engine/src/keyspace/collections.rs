@@ -2,18 +2,21 @@
 //!
 //! A change has two parts: one of the `update` functions lends the structure, and [`Keyspace::changed`] sees to all that
 //! follows from it. Every structure that is about to change is lent by [`Keyspace::lend`], and by nothing else.
+//!
+//! A small packed hash or set lies in its entry as bytes. To be changed it is copied into a structure that the shard keeps for
+//! this ([`Lent`]), and `changed` puts it back: what is changed without `changed` is lost.
 
 use pinyon_base::{DbIndex, Millis};
 use pinyon_values::codec;
-use pinyon_values::hash::{Hash, HashLimits};
+use pinyon_values::hash::{Hash, HashLimits, HashRef};
 use pinyon_values::list::{List, ListLimits};
-use pinyon_values::set::{Set, SetLimits};
+use pinyon_values::set::{Set, SetLimits, SetRef};
 use pinyon_values::stream::{BlockLimits, Stream};
 use pinyon_values::zset::{ZSet, ZSetLimits};
 use pinyon_values::{Collection, CollectionMut, CollectionRef};
 
 use super::access::Rng;
-use super::block::Content;
+use super::block::{Content, Heavy, PackedContent};
 use super::expiry::ExpiryWheel;
 use super::keyspace::{Keyspace, expired_on_access, lookup};
 use super::shard::{Ledger, Shard};
@@ -37,7 +40,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             hash: HashLimits { entries: 512, ..HashLimits::default() },
-            list: ListLimits { compress: false, ..ListLimits::default() },
+            list: ListLimits::default(),
             set: SetLimits::default(),
             zset: ZSetLimits::default(),
             stream: BlockLimits::default(),
@@ -60,26 +63,57 @@ impl Limits {
     }
 }
 
+/// The structures in which packed collections are changed that lie in entries, and the key whose collection is in one of them.
+#[derive(Default)]
+pub struct Lent {
+    hash: Hash,
+    set: Set,
+    key: Option<(DbIndex, u64)>,
+}
+
 /// The structure of one type of key.
 pub trait Typed: Default + Sized {
     const TYPE: KeyType;
     /// A key of this type may have no elements.
     const STAYS_EMPTY: bool = false;
+    /// The structure as it is read.
+    type Ref<'v>: Copy;
 
-    fn of(collection: CollectionRef<'_>) -> Option<&Self>;
+    fn of(collection: CollectionRef<'_>) -> Option<Self::Ref<'_>>;
     fn of_mut(collection: CollectionMut<'_>) -> Option<&mut Self>;
     fn boxed(self: Box<Self>) -> Collection;
+
+    /// One without elements as it lies in an entry, if it does.
+    fn empty() -> Option<CollectionRef<'static>> {
+        None
+    }
+
+    /// The one in which those that lie in entries are changed.
+    fn lent(_: &mut Lent) -> Option<&mut Self> {
+        None
+    }
+
+    fn copy_from(&mut self, _: Self::Ref<'_>) {}
+
+    fn collection(&self) -> CollectionRef<'_>;
 }
 
 macro_rules! typed {
-    ($type:ident $(, $const:ident = $value:expr)?) => {
+    ($type:ident, $ref:ty, |$self:ident| $borrowed:expr $(, $rest:item)*) => {
         impl Typed for $type {
             const TYPE: KeyType = KeyType::$type;
-            $(const $const: bool = $value;)?
+            type Ref<'v> = $ref;
+            $($rest)*
 
             #[inline]
-            fn of(collection: CollectionRef<'_>) -> Option<&Self> {
+            fn of(collection: CollectionRef<'_>) -> Option<Self::Ref<'_>> {
                 if let CollectionRef::$type(it) = collection { Some(it) } else { None }
+            }
+
+            #[inline]
+            fn collection(&self) -> CollectionRef<'_> {
+                let $self = self;
+                CollectionRef::$type($borrowed)
             }
 
             #[inline]
@@ -94,14 +128,37 @@ macro_rules! typed {
     };
 }
 
-typed!(Hash);
-typed!(List);
-typed!(Set);
-typed!(ZSet);
-typed!(Stream, STAYS_EMPTY = true);
+/// What a type has whose small form lies in entries.
+macro_rules! packed {
+    ($type:ident, $ref:ident, $place:ident) => {
+        typed!(
+            $type,
+            $ref<'v>,
+            |it| it.as_ref(),
+            #[inline]
+            fn empty() -> Option<CollectionRef<'static>> {
+                Some(CollectionRef::$type($ref::empty()))
+            },
+            #[inline]
+            fn lent(lent: &mut Lent) -> Option<&mut Self> {
+                Some(&mut lent.$place)
+            },
+            #[inline]
+            fn copy_from(&mut self, other: $ref<'_>) {
+                self.copy_from(other);
+            }
+        );
+    };
+}
+
+packed!(Hash, HashRef, hash);
+packed!(Set, SetRef, set);
+typed!(List, &'v List, |it| it);
+typed!(ZSet, &'v ZSet, |it| it);
+typed!(Stream, &'v Stream, |it| it, const STAYS_EMPTY: bool = true;);
 
 #[inline]
-fn typed<'v, T: Typed>(value: Option<ValueRef<'v>>) -> Result<Option<&'v T>, CommandError> {
+fn typed<'v, T: Typed>(value: Option<ValueRef<'v>>) -> Result<Option<T::Ref<'v>>, CommandError> {
     match value {
         None => Ok(None),
         Some(ValueRef::Collection(collection)) => T::of(collection).map(Some).ok_or(CommandError::WrongType),
@@ -124,42 +181,70 @@ impl Keyspace<'_> {
 
     /// The structure for a reading command: counts a hit or a miss, touches the access word.
     #[inline]
-    pub fn read_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&T>, CommandError> {
-        typed(self.read(key))
+    pub fn read_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<T::Ref<'_>>, CommandError> {
+        typed::<T>(self.read(key))
     }
 
     /// The structure without counting and without touching.
-    pub fn peek_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&T>, CommandError> {
-        typed(self.peek(key))
+    pub fn peek_as<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<T::Ref<'_>>, CommandError> {
+        typed::<T>(self.peek(key))
     }
 
     /// The structure of a key that this command has read already, and which is therefore not due: several at once may be
     /// looked at.
-    pub fn seen_as<T: Typed>(&self, key: Key<'_>) -> Option<&T> {
-        match self.shard.tables[usize::from(self.db.0)].get(key)?.value() {
+    pub fn seen_as<T: Typed>(&self, key: Key<'_>) -> Option<T::Ref<'_>> {
+        match self.seen(key)? {
             ValueRef::Collection(collection) => T::of(collection),
             _ => None,
         }
+    }
+
+    /// The value of a key without a trace; `None` when it is due, which it may be and still be there while a transaction holds it.
+    fn seen(&self, key: Key<'_>) -> Option<ValueRef<'_>> {
+        let entry = self.shard.tables[usize::from(self.db.0)].get(key)?;
+        let is_due = entry.deadline().is_some_and(|at| at <= self.past());
+        (!is_due).then(|| entry.value())
+    }
+
+    /// Elements of the collection under a key, without a trace; 0 when there is none.
+    pub fn seen_elements(&self, key: Key<'_>) -> u64 {
+        match self.seen(key) {
+            Some(ValueRef::Collection(collection)) => collection.len(),
+            _ => 0,
+        }
+    }
+
+    /// The text under a key, without a trace; `None` when it is another value or none.
+    pub fn seen_text(&self, key: Key<'_>) -> Option<ValueRef<'_>> {
+        match self.seen(key)? {
+            ValueRef::Collection(_) => None,
+            text => Some(text),
+        }
+    }
+
+    /// Frees a collection that was never stored, or no longer is, in slices.
+    pub fn discard(&mut self, collection: Collection) {
+        self.shard.ledger.graveyard.bury(Heavy::Collection(collection), true);
     }
 
     /// The structure for a writing command, which calls [`Keyspace::changed`] after a change.
     #[inline]
     pub fn update<T: Typed>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, CommandError> {
         let (db, no_touch) = (self.db, self.no_touch);
-        let Shard { tables, now, ledger, touch, .. } = &mut *self.shard;
+        let Shard { tables, now, ledger, touch, lent, .. } = &mut *self.shard;
         let Some(mut found) = lookup(tables, db, key, *now, ledger) else { return Ok(None) };
         if !no_touch {
             let word = touch.word_after(found.entry().access(), *now);
             found.set_access(word);
         }
-        Self::lend(found).map(Some)
+        Self::lend(found, db, key, lent).map(Some)
     }
 
     /// Like [`Keyspace::update`]; a key that is not there is made, empty and without a deadline.
     #[inline]
     pub fn update_or_create<T: Typed>(&mut self, key: Key<'_>) -> Result<&mut T, CommandError> {
         let (db, no_touch) = (self.db, self.no_touch);
-        let Shard { tables, now, ledger, touch, .. } = &mut *self.shard;
+        let Shard { tables, now, ledger, touch, lent, .. } = &mut *self.shard;
         // What is due goes first: the key even from under a transaction, as when it is overwritten.
         match tables[usize::from(db.0)].find(key) {
             Some(found) if found.is_due(*now) && !ledger.journal.is_replaying() => {
@@ -169,19 +254,49 @@ impl Keyspace<'_> {
             _ => {}
         }
         let table = &mut tables[usize::from(db.0)];
-        let empty = || Content::Collection(Box::<T>::default().boxed());
+        let empty = || match T::empty().and_then(PackedContent::of) {
+            Some(packed) => Content::Packed(packed),
+            None => Content::Collection(Box::<T>::default().boxed()),
+        };
         let (mut found, is_new) = table.find_or_insert(key, touch.fresh, empty);
         if !is_new && !no_touch {
             let word = touch.word_after(found.entry().access(), *now);
             found.set_access(word);
         }
-        Self::lend(found)
+        Self::lend(found, db, key, lent)
     }
 
     /// The one way to a structure that is about to change.
     #[inline]
-    fn lend<T: Typed>(found: Found<'_>) -> Result<&mut T, CommandError> {
-        found.into_collection_mut().and_then(T::of_mut).ok_or(CommandError::WrongType)
+    fn lend<'s, T: Typed>(
+        found: Found<'s>,
+        db: DbIndex,
+        key: Key<'_>,
+        lent: &'s mut Lent,
+    ) -> Result<&'s mut T, CommandError> {
+        if !found.is_packed() {
+            return found.into_collection_mut().and_then(T::of_mut).ok_or(CommandError::WrongType);
+        }
+        lent.key = Some((db, key.hash));
+        let from = typed::<T>(Some(found.into_value()))?.ok_or(CommandError::WrongType)?;
+        let structure = T::lent(lent).ok_or(CommandError::WrongType)?;
+        structure.copy_from(from);
+        Ok(structure)
+    }
+
+    /// Puts what was lent of a packed collection into its entry.
+    fn put_back<T: Typed>(found: &mut Found<'_>, lent: &mut Lent) {
+        let (deadline, armed, access) = (found.deadline(), found.is_armed(), found.entry().access());
+        let Some(structure) = T::lent(lent) else { return };
+        let freed = match PackedContent::of(structure.collection()) {
+            Some(packed) => found.store(Content::Packed(packed), deadline, access),
+            None => {
+                let large = Box::new(std::mem::take(structure)).boxed();
+                found.store(Content::Collection(large), deadline, access)
+            }
+        };
+        debug_assert!(freed.is_none(), "it had nothing but its bytes");
+        found.set_armed(armed);
     }
 
     /// Must follow a change of what an `update` function gave: tells those who watch the key, removes it when nothing is left
@@ -189,9 +304,16 @@ impl Keyspace<'_> {
     #[inline]
     pub fn changed<T: Typed>(&mut self, key: Key<'_>) -> bool {
         let db = self.db;
-        let Shard { tables, ledger, wheel, .. } = &mut *self.shard;
+        let Shard { tables, ledger, wheel, lent, .. } = &mut *self.shard;
         ledger.watches.changed(db, key.hash);
         let Some(mut found) = tables[usize::from(db.0)].find(key) else { return false };
+        if found.is_packed() {
+            let is_lent = lent.key.take() == Some((db, key.hash));
+            debug_assert!(is_lent, "another one was lent since");
+            if is_lent {
+                Self::put_back::<T>(&mut found, lent);
+            }
+        }
         let is_empty = match found.entry().value() {
             ValueRef::Collection(collection) => !T::STAYS_EMPTY && collection.is_empty(),
             _ => false,

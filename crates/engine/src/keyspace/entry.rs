@@ -19,8 +19,8 @@ use pinyon_values::CollectionMut;
 use super::access::AccessWord;
 use super::block::{
     ACCESS_BYTES, ARMED, BIG, BLOB, BYTES, Content, DEADLINE, EntryRef, FADING_HASH, HASH, Heavy, INLINE_VALUE_MAX,
-    INT, KIND, RAW, Shape, WIDE, collection_mut_at, deadline_bytes, deadline_flags, kind_of_hash, take_heavy,
-    varint_len, write_deadline, write_head, write_int, write_value, write_varint,
+    INT, KIND, PackedContent, RAW, Shape, WIDE, collection_mut_at, deadline_bytes, deadline_flags, is_packed,
+    kind_of_hash, owns_more, take_heavy, varint_len, write_deadline, write_head, write_int, write_value, write_varint,
 };
 use super::slab::{BLOCK_UNIT, Slab};
 use super::value::{Body, ValueRef};
@@ -105,7 +105,13 @@ impl Slot {
 
     /// Freeing the entry takes more than forgetting its block: a blob, a collection, or a big block.
     pub(super) fn is_heavy(&self) -> bool {
-        self.flags() & KIND >= BLOB || self.flags() & BIG != 0
+        owns_more(self.flags() & KIND) || self.flags() & BIG != 0
+    }
+
+    /// Whether the value is the bytes of a packed collection.
+    #[inline]
+    pub(super) fn is_packed(&self) -> bool {
+        is_packed(self.flags() & KIND)
     }
 
     /// Whether the value is a hash of which fields have deadlines.
@@ -118,7 +124,7 @@ impl Slot {
     #[inline]
     pub(super) fn collection_mut(&mut self) -> Option<CollectionMut<'_>> {
         let kind = self.flags() & KIND;
-        if kind <= BLOB {
+        if kind <= BLOB || !owns_more(kind) {
             return None;
         }
         let at = self.entry().shape().value_at;
@@ -178,8 +184,8 @@ impl Slot {
         let mut width = content.width();
         let is_simple = (flags | new_flags) & (BIG | WIDE) == 0
             && (flags ^ new_flags) & DEADLINE == 0
-            && flags & KIND < BLOB
-            && new_flags & KIND < BLOB
+            && !owns_more(flags & KIND)
+            && !owns_more(new_flags & KIND)
             && key_len < SHORT
             && old_width < SHORT
             && width < SHORT;
@@ -206,7 +212,13 @@ impl Slot {
                 Content::Bytes(bytes) | Content::Raw(bytes) => {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), block.add(value_at), width);
                 }
-                Content::Blob(_) | Content::Collection(_) => unreachable!("not simple"),
+                Content::Packed(packed) => ptr::copy_nonoverlapping(packed.bytes.as_ptr(), block.add(value_at), width),
+                Content::Collection(collection) => {
+                    if let Some(packed) = PackedContent::of(collection.as_ref()) {
+                        ptr::copy_nonoverlapping(packed.bytes.as_ptr(), block.add(value_at), width);
+                    }
+                }
+                Content::Blob(_) => unreachable!("not simple"),
             }
         }
         *self = self.retagged(block, new_flags);
@@ -310,10 +322,8 @@ impl Slot {
 
     /// Takes the entry apart into an owned value.
     pub(super) fn into_body(self, slab: &mut Slab) -> Body {
-        let body = match self.entry().value() {
-            ValueRef::Blob(_) | ValueRef::Collection(_) => None,
-            value => Some(Body::copy_of(&value)),
-        };
+        let is_moved = owns_more(self.flags() & KIND);
+        let body = (!is_moved).then(|| Body::copy_of(&self.entry().value()));
         match (self.free(slab), body) {
             (Some(Heavy::Blob(blob)), _) => Body::Blob(blob),
             (Some(Heavy::Collection(collection)), _) => Body::Collection(collection),

@@ -475,7 +475,7 @@ pub(super) fn memory_of(found: &Found<'_>) -> usize {
     let node = if found.deadline().is_some() { NODE_BYTES } else { 0 };
     let owned = match entry.value() {
         ValueRef::Blob(blob) => blob.capacity() + BLOB_HEAD_BYTES,
-        ValueRef::Collection(collection) => collection.memory(),
+        ValueRef::Collection(collection) if !found.is_packed() => collection.memory(),
         _ => 0,
     };
     entry.block_bytes() + SLOT_BYTES + node + owned

@@ -4,7 +4,7 @@ use pinyon_base::{Blob, DbIndex, Millis};
 
 use super::access::{self, AccessPolicy, AccessWord, Rng};
 use super::block::{EntryRef, Heavy};
-use super::collections::{Limits, expire_fields, settle_fields};
+use super::collections::{Lent, Limits, expire_fields, settle_fields};
 use super::evict::{EvictionPool, Sample};
 use super::expiry::{Due, ExpiryWheel, Fired};
 use super::graveyard::Graveyard;
@@ -135,6 +135,8 @@ pub struct Shard {
     pub(super) config: ShardConfig,
     /// For building texts.
     pub(super) scratch: Vec<u8>,
+    /// For changing collections that lie in entries.
+    pub(super) lent: Lent,
     hasher: KeyHasher,
     pool: EvictionPool,
     /// Hashes, by database and the hash of the key, of which more fields were due than were taken out at once. Their alarm has
@@ -158,6 +160,7 @@ impl Shard {
             touch: Touch { policy, rng: Rng::new(config.rng_seed), fresh: access::initial(now, &policy) },
             config,
             scratch: Vec::new(),
+            lent: Lent::default(),
             hasher,
             pool: EvictionPool::new(),
             fading: Vec::new(),

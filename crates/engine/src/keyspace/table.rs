@@ -577,6 +577,12 @@ impl<'t> Found<'t> {
         }
     }
 
+    /// Whether the value is the bytes of a packed collection. Touches the slot only.
+    #[inline]
+    pub(super) fn is_packed(&self) -> bool {
+        self.slot().is_packed()
+    }
+
     /// Whether the value is a hash of which fields have deadlines. Touches the slot only.
     #[inline]
     pub(super) fn is_fading(&self) -> bool {

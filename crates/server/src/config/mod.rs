@@ -138,7 +138,6 @@ config! {
     hash_max_listpack_value: u64 = 0,
     /// Negative: 4 to 64 KiB.
     list_max_listpack_size: i32 = 0,
-    list_compress_depth: u32 = 0,
     set_max_intset_entries: u64 = 0,
     set_max_listpack_entries: u64 = 0,
     set_max_listpack_value: u64 = 0,

@@ -12,7 +12,7 @@
 //!
 //! `coordinator` drives transactions, `shard` answers and keeps single commands waiting that touch what is held. What a
 //! command does over shards is a [`Procedure`]: `split`, `two_keys`, `set_if`, `lend`, `smove`, `combine`,
-//! `sort`, `whole`. `queued` keeps the commands of a
+//! `sort`, `whole`; `long` carries one on one shard out in pieces. `queued` keeps the commands of a
 //! MULTI, `exec` and `unit` carry them out. With one other shard and one step the first message carries the part along
 //! ([`Body::Try`]), so that nothing but one message there and one back is needed while nobody is in the way.
 //!
@@ -22,6 +22,7 @@ mod combine;
 mod coordinator;
 mod exec;
 mod lend;
+pub(crate) mod long;
 mod planted;
 pub(crate) mod queued;
 mod set_if;
@@ -39,6 +40,7 @@ use std::collections::VecDeque;
 
 use pinyon_engine::transaction::{Intents, TransactionId};
 use pinyon_resp::Output;
+use pinyon_runtime::{ConnId, CoreId};
 
 use crate::core::{Core, Io};
 use crate::hop::Batch;
@@ -175,6 +177,8 @@ pub struct Tx {
     pub(crate) placings: Placings,
     /// Commands that wait until what they touch is free, in the order in which they came.
     deferred: VecDeque<Deferred>,
+    /// Connections of other cores with a command that is under way here in pieces.
+    in_pieces: Vec<(CoreId, ConnId)>,
     /// A command of an EXEC that the server is carrying out.
     pub(crate) capture: Option<Capture>,
     // Boxed because they move to sessions and back as pointers.

@@ -10,7 +10,9 @@ use pinyon_engine::transaction::{Access, Event, Intents, TransactionId, each_int
 use pinyon_resp::{Args, Output};
 use pinyon_runtime::{ConnId, CoreId};
 
+use super::long::Asker;
 use super::planted::{self, Bug};
+use super::split::Caller;
 use super::unit::Unit;
 use super::{Body, Outcome, Part, TxMail};
 use crate::blocking::{Ask, WaitId};
@@ -255,9 +257,19 @@ impl Core {
         self.tx.deferred.extend(kept);
     }
 
+    /// Runs what waits for nothing but the end of the batch that it came with.
+    pub(crate) fn begin_deferred(&mut self, io: &mut Io) {
+        self.run_deferred(io);
+        self.look_at_holds();
+    }
+
     fn is_deferred_blocked(&self, deferred: &Deferred) -> bool {
         match deferred {
-            Deferred::Remote { batch, .. } | Deferred::Own { batch, .. } => self.is_batch_blocked(batch),
+            Deferred::Remote { from, batch } => {
+                let conn = batch.requests[0].origin.conn();
+                conn.is_some_and(|conn| self.is_in_pieces(*from, conn)) || self.is_batch_blocked(batch)
+            }
+            Deferred::Own { batch, .. } => self.is_batch_blocked(batch),
             Deferred::Unit { unit, .. } => self.is_unit_blocked(unit),
             Deferred::Ask { ask, .. } => self.is_blocked(ask.head.command, ask.head.db, ask.args.args()),
         }
@@ -267,6 +279,10 @@ impl Core {
         let mut reply = Output::default();
         match deferred {
             Deferred::Remote { from, batch } => {
+                if let Some(long) = self.pieces_of_request(&batch, 0) {
+                    self.run_request_in_pieces(io, from, &batch, 0, long);
+                    return self.keep_batch(batch);
+                }
                 self.run_request(io, from, &batch, 0, false, &mut reply);
                 let until = self.until_of_last();
                 let late = Late { origin: batch.requests[0].origin, until, now: self.exec.clock(io.now_ms()), reply };
@@ -274,6 +290,12 @@ impl Core {
                 self.keep_batch(batch);
             }
             Deferred::Own { ticket, batch } => {
+                if let Some(long) = self.pieces_of_request(&batch, 0) {
+                    let head = batch.requests[0].head();
+                    let caller = Caller { proto: head.proto, head };
+                    self.run_in_pieces(io, Asker::Own(ticket), caller, long, batch.args(0));
+                    return self.keep_batch(batch);
+                }
                 let own = self.id;
                 self.run_request(io, own, &batch, 0, false, &mut reply);
                 self.keep_batch(batch);

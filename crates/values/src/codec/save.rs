@@ -5,8 +5,7 @@
 use pinyon_base::Millis;
 
 use super::{Consumer, Group, Kind, Part, SetForm, Shape, StreamState};
-use crate::hash::Hash;
-use crate::set::Set;
+use crate::set::SetRef;
 use crate::stream::{self, Stream, StreamId};
 use crate::zset::ZSet;
 use crate::{CollectionRef, Item};
@@ -36,17 +35,15 @@ pub fn shape_of<'c>(collection: impl Into<CollectionRef<'c>>) -> Shape {
         CollectionRef::List(list) => Shape::List { items: elements, packed: list.memory() <= LIST_PACKED_BYTES_MAX },
         CollectionRef::Set(set) => {
             let form = match set {
-                Set::Ints(_) => SetForm::Integers,
-                Set::Packed(_) => SetForm::Packed,
-                Set::Table(_) => SetForm::Table,
+                SetRef::Ints(_) => SetForm::Integers,
+                SetRef::Packed(_) => SetForm::Packed,
+                SetRef::Table(_) => SetForm::Table,
             };
             Shape::Set { members: elements, form }
         }
-        CollectionRef::Hash(hash) => Shape::Hash {
-            fields: elements,
-            packed: matches!(hash, Hash::Packed(_)),
-            first_deadline: hash.next_deadline().map(Millis),
-        },
+        CollectionRef::Hash(hash) => {
+            Shape::Hash { fields: elements, packed: hash.is_packed(), first_deadline: hash.next_deadline().map(Millis) }
+        }
         CollectionRef::ZSet(zset) => Shape::SortedSet { members: elements, packed: matches!(zset, ZSet::Packed(_)) },
         CollectionRef::Stream(stream) => {
             let entry_bytes = (stream.memory() as u64 / elements.max(1)).max(1);

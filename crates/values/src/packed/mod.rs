@@ -27,6 +27,14 @@ impl<'a> Seq<'a> {
         Seq { bytes }
     }
 
+    /// One without elements.
+    pub const EMPTY: Seq<'static> = Seq { bytes: &[0] };
+
+    /// Its bytes, as [`Packed::as_bytes`] gives them.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Number of elements.
     #[inline]
     pub fn len(&self) -> usize {
@@ -147,6 +155,12 @@ impl Packed {
 
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    /// Becomes a copy of another one, in its own block if that is long enough.
+    pub fn copy_from(&mut self, other: Seq<'_>) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(other.bytes);
     }
 
     #[inline]

@@ -13,6 +13,7 @@ use crate::packed::coding::{decode_varint, encode_varint, unzigzag, zigzag};
 /// Sorted integers, borrowed.
 #[derive(Clone, Copy)]
 pub struct Ints<'a> {
+    bytes: &'a [u8],
     width: usize,
     base: i64,
     values: &'a [u8],
@@ -23,7 +24,17 @@ impl<'a> Ints<'a> {
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Ints<'a> {
         let (base, first) = decode_varint(bytes, 1);
-        Ints { width: usize::from(bytes[0]), base: unzigzag(base), values: &bytes[first..] }
+        Ints { bytes, width: usize::from(bytes[0]), base: unzigzag(base), values: &bytes[first..] }
+    }
+
+    /// The bytes that it was made of.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// None.
+    pub fn empty() -> Ints<'a> {
+        Ints::new(EMPTY)
     }
 
     #[inline]
@@ -85,9 +96,12 @@ pub struct IntSet {
     bytes: Vec<u8>,
 }
 
+/// No integers: one byte wide, the base is 0.
+const EMPTY: &[u8] = &[1, 0];
+
 impl Default for IntSet {
     fn default() -> IntSet {
-        IntSet { bytes: vec![1, 0] }
+        IntSet { bytes: EMPTY.to_vec() }
     }
 }
 
@@ -99,6 +113,12 @@ impl IntSet {
 
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Becomes a copy of others, in its own block if that is long enough.
+    pub fn copy_from(&mut self, others: Ints<'_>) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(others.bytes);
     }
 
     #[inline]

@@ -14,9 +14,10 @@ pub mod algebra;
 pub mod intset;
 
 use crate::item::Item;
-use crate::packed::Packed;
+use crate::memory::block_bytes;
+use crate::packed::{Packed, Seq};
 use crate::table::{Record, Table};
-use intset::IntSet;
+use intset::{IntSet, Ints};
 
 /// Up to where a set stays small.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,14 @@ pub enum Set {
     Table(Box<Table>),
 }
 
+/// A set, borrowed. A small one may lie anywhere, also inside of an entry of the keyspace.
+#[derive(Clone, Copy)]
+pub enum SetRef<'a> {
+    Ints(Ints<'a>),
+    Packed(Seq<'a>),
+    Table(&'a Table),
+}
+
 impl Default for Set {
     fn default() -> Set {
         Set::Ints(IntSet::default())
@@ -55,9 +64,114 @@ fn plain(key: &[u8]) -> Record<'_> {
     Record { key, value: b"", deadline: None }
 }
 
+impl<'a> SetRef<'a> {
+    /// A set without members.
+    pub fn empty() -> SetRef<'a> {
+        SetRef::Ints(Ints::empty())
+    }
+
+    #[inline]
+    pub fn len(self) -> usize {
+        match self {
+            SetRef::Ints(ints) => ints.len(),
+            SetRef::Packed(seq) => seq.len(),
+            SetRef::Table(table) => table.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// What OBJECT ENCODING answers.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            SetRef::Ints(_) => "intset",
+            SetRef::Packed(_) => "listpack",
+            SetRef::Table(_) => "hashtable",
+        }
+    }
+
+    /// Bytes that a [`Set`] of these members owns, beside itself.
+    pub fn memory(self) -> usize {
+        match self {
+            SetRef::Ints(ints) => block_bytes(ints.as_bytes().len()),
+            SetRef::Packed(seq) => block_bytes(seq.end()),
+            SetRef::Table(table) => block_bytes(size_of::<Table>()) + table.memory(),
+        }
+    }
+
+    /// A copy of its own.
+    pub fn to_set(self) -> Set {
+        match self {
+            SetRef::Ints(ints) => Set::Ints(IntSet::from_bytes(ints.as_bytes().to_vec())),
+            SetRef::Packed(seq) => Set::Packed(Packed::from_bytes(seq.as_bytes().to_vec())),
+            SetRef::Table(table) => Set::Table(Box::new(table.clone())),
+        }
+    }
+
+    /// Whether the member is there, given in any form.
+    #[inline]
+    pub fn contains(self, member: Item<'_>) -> bool {
+        match self {
+            SetRef::Ints(ints) => matches!(member.canonical(), Item::Int(value) if ints.contains(value)),
+            SetRef::Packed(seq) => seq.find(member.canonical(), 1).is_some(),
+            SetRef::Table(table) => table.contains(member.bytes(&mut [0; 20])),
+        }
+    }
+
+    /// The member at that place of a small form, in no particular order; `None` behind the last, and in a table.
+    pub fn nth(self, index: usize) -> Option<Item<'a>> {
+        match self {
+            SetRef::Ints(ints) if index < ints.len() => Some(Item::Int(ints.get(index))),
+            SetRef::Packed(seq) => seq.get(index),
+            _ => None,
+        }
+    }
+
+    /// Any member, each with the same chance. `random` gives 64 random bits.
+    pub fn random(self, random: &mut dyn FnMut() -> u64) -> Option<Item<'a>> {
+        match self {
+            SetRef::Table(table) => table.random(random).map(|record| Item::Bytes(record.key)),
+            _ if self.is_empty() => None,
+            _ => self.nth(below(random(), self.len())),
+        }
+    }
+
+    /// Visits `count` members or some more from the cursor on, and gives the next cursor, 0 at the end; see
+    /// [`Table::scan`]. Small forms are visited whole, as Redis does.
+    pub fn scan(self, cursor: u64, count: usize, visit: &mut dyn FnMut(Item<'_>)) -> u64 {
+        match self {
+            SetRef::Ints(ints) => ints.iter().for_each(|value| visit(Item::Int(value))),
+            SetRef::Packed(seq) => seq.iter().for_each(visit),
+            SetRef::Table(table) => return table.scan(cursor, count, &mut |record| visit(Item::Bytes(record.key))),
+        }
+        0
+    }
+}
+
 impl Set {
     pub fn new() -> Set {
         Set::default()
+    }
+
+    /// For reading.
+    #[inline]
+    pub fn as_ref(&self) -> SetRef<'_> {
+        match self {
+            Set::Ints(ints) => SetRef::Ints(ints.ints()),
+            Set::Packed(packed) => SetRef::Packed(packed.seq()),
+            Set::Table(table) => SetRef::Table(table),
+        }
+    }
+
+    /// Becomes a copy of another one; the memory of a small one is used again for one of the same form.
+    pub fn copy_from(&mut self, other: SetRef<'_>) {
+        match (&mut *self, other) {
+            (Set::Ints(ints), SetRef::Ints(others)) => ints.copy_from(others),
+            (Set::Packed(packed), SetRef::Packed(seq)) => packed.copy_from(seq),
+            _ => *self = other.to_set(),
+        }
     }
 
     /// An empty set of the form that Redis chooses for a set that will have `members` members like `first` (a hint: SADD
@@ -73,24 +187,16 @@ impl Set {
     }
 
     pub fn len(&self) -> usize {
-        match self {
-            Set::Ints(ints) => ints.ints().len(),
-            Set::Packed(packed) => packed.len(),
-            Set::Table(table) => table.len(),
-        }
+        self.as_ref().len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.as_ref().is_empty()
     }
 
     /// What OBJECT ENCODING answers.
     pub fn encoding(&self) -> &'static str {
-        match self {
-            Set::Ints(_) => "intset",
-            Set::Packed(_) => "listpack",
-            Set::Table(_) => "hashtable",
-        }
+        self.as_ref().encoding()
     }
 
     /// Bytes owned, beside this value itself.
@@ -98,18 +204,14 @@ impl Set {
         match self {
             Set::Ints(ints) => ints.memory(),
             Set::Packed(packed) => packed.memory(),
-            Set::Table(table) => crate::memory::block_bytes(size_of::<Table>()) + table.memory(),
+            Set::Table(_) => self.as_ref().memory(),
         }
     }
 
     /// Whether the member is there, given in any form.
     #[inline]
     pub fn contains(&self, member: Item<'_>) -> bool {
-        match self {
-            Set::Ints(ints) => matches!(member.canonical(), Item::Int(value) if ints.ints().contains(value)),
-            Set::Packed(packed) => packed.seq().find(member.canonical(), 1).is_some(),
-            Set::Table(table) => table.contains(member.bytes(&mut [0; 20])),
-        }
+        self.as_ref().contains(member)
     }
 
     /// Adds a member; true when it is new.
@@ -189,22 +291,14 @@ impl Set {
         *self = Set::Table(Box::new(table));
     }
 
-    /// The member at that place of a small form, in no particular order; `None` behind the last, and in a table.
+    /// As [`SetRef::nth`].
     pub fn nth(&self, index: usize) -> Option<Item<'_>> {
-        match self {
-            Set::Ints(ints) if index < ints.ints().len() => Some(Item::Int(ints.ints().get(index))),
-            Set::Packed(packed) => packed.seq().get(index),
-            _ => None,
-        }
+        self.as_ref().nth(index)
     }
 
-    /// Any member, each with the same chance. `random` gives 64 random bits.
+    /// As [`SetRef::random`].
     pub fn random(&self, random: &mut dyn FnMut() -> u64) -> Option<Item<'_>> {
-        match self {
-            Set::Table(table) => table.random(random).map(|record| Item::Bytes(record.key)),
-            _ if self.is_empty() => None,
-            _ => self.nth(below(random(), self.len())),
-        }
+        self.as_ref().random(random)
     }
 
     /// Takes any member out, each with the same chance (SPOP), after showing it. False: there is none.
@@ -243,15 +337,9 @@ impl Set {
         true
     }
 
-    /// Visits `count` members or some more from the cursor on, and gives the next cursor, 0 at the end; see
-    /// [`Table::scan`]. Small forms are visited whole, as Redis does.
+    /// As [`SetRef::scan`].
     pub fn scan(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(Item<'_>)) -> u64 {
-        match self {
-            Set::Ints(ints) => ints.ints().iter().for_each(|value| visit(Item::Int(value))),
-            Set::Packed(packed) => packed.seq().iter().for_each(visit),
-            Set::Table(table) => return table.scan(cursor, count, &mut |record| visit(Item::Bytes(record.key))),
-        }
-        0
+        self.as_ref().scan(cursor, count, visit)
     }
 
     /// Frees a part of a large set, some `budget` members; true while there is more. It is of no use afterwards.

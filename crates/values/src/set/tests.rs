@@ -5,7 +5,7 @@ use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-type Step = fn(&Set, &[&Set], u64, usize, &mut dyn FnMut(Item<'_>)) -> u64;
+type Step = fn(SetRef<'_>, &[SetRef<'_>], u64, usize, &mut dyn FnMut(Item<'_>)) -> u64;
 
 fn generator(mut state: u64) -> impl FnMut() -> u64 {
     move || {
@@ -90,14 +90,14 @@ proptest! {
             }
             set
         }).collect();
-        let others: Vec<&Set> = sets[1..].iter().collect();
+        let others: Vec<SetRef<'_>> = sets[1..].iter().map(Set::as_ref).collect();
         let expected_inter = models[1..].iter().fold(models[0].clone(), |sum, one| &sum & one);
         let expected_diff = models[1..].iter().fold(models[0].clone(), |sum, one| &sum - one);
         for (step, expected) in [(inter as Step, &expected_inter), (diff, &expected_diff)] {
             let mut found = BTreeSet::new();
             let mut cursor = 0;
             loop {
-                cursor = step(&sets[0], &others[..], cursor, 3, &mut |member: Item<'_>| {
+                cursor = step(sets[0].as_ref(), &others[..], cursor, 3, &mut |member: Item<'_>| {
                     assert!(found.insert(member.to_vec()));
                 });
                 if cursor == 0 {
@@ -106,7 +106,7 @@ proptest! {
             }
             prop_assert_eq!(&found, expected);
         }
-        let all: Vec<&Set> = sets.iter().collect();
+        let all: Vec<SetRef<'_>> = sets.iter().map(Set::as_ref).collect();
         prop_assert_eq!(inter_count(&all, 0), expected_inter.len());
         prop_assert_eq!(inter_count(&all, 2), expected_inter.len().min(2));
     }

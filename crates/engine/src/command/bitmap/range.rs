@@ -4,12 +4,15 @@
 
 use std::ops::Range;
 
-use pinyon_base::parse_i64;
+use pinyon_base::{Blob, parse_i64};
 use pinyon_resp::Args;
 use pinyon_values::bits;
 
+use super::operation;
+use crate::command::long::{self, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::command::string::string;
+use crate::keyspace::Keyspace;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const BITCOUNT: Command = Command {
@@ -38,6 +41,7 @@ pub(super) const BITCOUNT: Command = Command {
         .optional(),
     ],
     handler: Handler::Shard(bitcount),
+    long: Some(Long { is: is_big, work: bitcount_in_pieces }),
     ..Command::EMPTY
 };
 
@@ -50,23 +54,55 @@ fn bitcount(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let value = string(value)?;
     let mut digits = [0; 20];
     let bytes = value.as_bytes(&mut digits);
-    let range = match args.len() {
-        2 => 0..bytes.len() as u64 * 8,
+    let range = counted(args, bytes.len())?;
+    cx.out.int(if range.is_empty() { 0 } else { bits::count_range(bytes, range) as i64 });
+    Ok(Effect::None)
+}
+
+/// The bits that BITCOUNT counts of a string of so many bytes.
+fn counted(args: Args<'_>, len: usize) -> Result<Range<u64>, CommandError> {
+    match args.len() {
+        2 => Ok(0..len as u64 * 8),
         4 | 5 => {
             let start = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
             let end = parse_i64(args.get(3)).ok_or(CommandError::NotInteger)?;
             let is_reversed = start < 0 && end < 0 && start > end;
             if is_reversed {
-                cx.out.int(0);
-                return Ok(Effect::None);
+                return Ok(0..0);
             }
             let unit = if args.len() == 5 { Unit::parse(args.get(4))? } else { Unit::Byte };
-            bounds(start, Some(end), unit, bytes.len())
+            Ok(bounds(start, Some(end), unit, len))
         }
-        _ => return Err(CommandError::Syntax),
-    };
-    cx.out.int(bits::count_range(bytes, range) as i64);
-    Ok(Effect::None)
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn is_big(ks: &mut Keyspace<'_>, args: Args<'_>) -> bool {
+    ks.seen_text(ks.key_of(args.get(1))).is_some_and(|text| text.len() >= long::BYTES_MIN)
+}
+
+fn bitcount_in_pieces() -> long::Work {
+    // The text, the bits that are still to be counted, and those found.
+    let mut state: Option<(Blob, Range<u64>, u64)> = None;
+    Box::new(move |cx, args| {
+        if state.is_none() {
+            let key = cx.ks.key(args, 1);
+            let text = operation::source(&mut cx.ks, key)?.unwrap_or_default();
+            let range = counted(args, text.len())?;
+            state = Some((text, range, 0));
+        }
+        let Some((text, range, sum)) = &mut state else { return Ok(Some(Effect::None)) };
+        let until = range.end.min(range.start + 8 * long::BYTES_PER_PIECE as u64);
+        if range.start < until {
+            *sum += bits::count_range(text, range.start..until);
+            range.start = until;
+        }
+        if range.start < range.end {
+            return Ok(None);
+        }
+        cx.out.int(*sum as i64);
+        Ok(Some(Effect::None))
+    })
 }
 
 pub(super) const BITPOS: Command = Command {

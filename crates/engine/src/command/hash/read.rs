@@ -1,10 +1,12 @@
 //! Reading fields: one, some, all.
 
-use pinyon_resp::Args;
-use pinyon_values::hash::{Field, Hash};
+use pinyon_resp::{Args, Writer};
+use pinyon_values::hash::{Field, Hash, HashRef};
 
 use super::{KEY, write_item};
+use crate::command::long::{self, ELEMENTS_PER_PIECE, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Keyspace;
 use crate::{CommandError, Cx, Effect};
 
 const FIELD: Arg = Arg::new("field", ArgKind::String);
@@ -126,12 +128,12 @@ pub(super) const HLEN: Command = Command {
 
 fn hlen(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
-    let len = cx.ks.read_as::<Hash>(key)?.map_or(0, Hash::len);
+    let len = cx.ks.read_as::<Hash>(key)?.map_or(0, HashRef::len);
     cx.out.int(len as i64);
     Ok(Effect::None)
 }
 
-const fn whole(name: &'static str, summary: &'static str, handler: Handler) -> Command {
+const fn whole(name: &'static str, summary: &'static str, handler: Handler, work: fn() -> long::Work) -> Command {
     Command {
         name,
         arity: 2,
@@ -145,18 +147,22 @@ const fn whole(name: &'static str, summary: &'static str, handler: Handler) -> C
         tips: UNORDERED,
         args: &[KEY],
         handler,
+        long: Some(Long { is: is_big, work }),
         ..Command::EMPTY
     }
 }
 
-pub(super) const HGETALL: Command = whole("hgetall", "Replies all fields and their values.", Handler::Shard(hgetall));
-pub(super) const HKEYS: Command = whole("hkeys", "Replies the names of all fields.", Handler::Shard(hkeys));
-pub(super) const HVALS: Command = whole("hvals", "Replies the values of all fields.", Handler::Shard(hvals));
+pub(super) const HGETALL: Command =
+    whole("hgetall", "Replies all fields and their values.", Handler::Shard(hgetall), hgetall_in_pieces);
+pub(super) const HKEYS: Command =
+    whole("hkeys", "Replies the names of all fields.", Handler::Shard(hkeys), hkeys_in_pieces);
+pub(super) const HVALS: Command =
+    whole("hvals", "Replies the values of all fields.", Handler::Shard(hvals), hvals_in_pieces);
 
 fn hgetall(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let hash = cx.ks.read_as::<Hash>(key)?;
-    cx.out.map(hash.map_or(0, Hash::len));
+    cx.out.map(hash.map_or(0, HashRef::len));
     let out = &mut cx.out;
     each(hash, &mut |field| {
         write_item(out, field.name);
@@ -167,7 +173,7 @@ fn hgetall(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 fn hkeys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let hash = cx.ks.read_as::<Hash>(key)?;
-    cx.out.array(hash.map_or(0, Hash::len));
+    cx.out.array(hash.map_or(0, HashRef::len));
     let out = &mut cx.out;
     each(hash, &mut |field| write_item(out, field.name))
 }
@@ -175,13 +181,56 @@ fn hkeys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 fn hvals(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let hash = cx.ks.read_as::<Hash>(key)?;
-    cx.out.array(hash.map_or(0, Hash::len));
+    cx.out.array(hash.map_or(0, HashRef::len));
     let out = &mut cx.out;
     each(hash, &mut |field| write_item(out, field.value))
 }
 
+/// Whether the hash is big. One of which fields have deadlines is read at once: they could pass on the way.
+fn is_big(ks: &mut Keyspace<'_>, args: Args<'_>) -> bool {
+    long::is_first_big(ks, args)
+        && ks.seen_as::<Hash>(ks.key_of(args.get(1))).is_some_and(|hash| hash.next_deadline().is_none())
+}
+
+fn hgetall_in_pieces() -> long::Work {
+    in_pieces(
+        |out, len| out.map(len),
+        |out, field| {
+            write_item(out, field.name);
+            write_item(out, field.value);
+        },
+    )
+}
+
+fn hkeys_in_pieces() -> long::Work {
+    in_pieces(|out, len| out.array(len), |out, field| write_item(out, field.name))
+}
+
+fn hvals_in_pieces() -> long::Work {
+    in_pieces(|out, len| out.array(len), |out, field| write_item(out, field.value))
+}
+
+fn in_pieces(begin: fn(&mut Writer<'_>, usize), write: fn(&mut Writer<'_>, Field<'_>)) -> long::Work {
+    let mut cursor = None;
+    Box::new(move |cx, args| {
+        let key = cx.ks.key(args, 1);
+        let hash = match cursor {
+            None => cx.ks.read_as::<Hash>(key)?,
+            Some(_) => cx.ks.seen_as::<Hash>(key),
+        };
+        if cursor.is_none() {
+            begin(&mut cx.out, hash.map_or(0, HashRef::len));
+        }
+        let Some(hash) = hash else { return Ok(Some(Effect::None)) };
+        let out = &mut cx.out;
+        let next = hash.scan(cursor.unwrap_or(0), ELEMENTS_PER_PIECE, &mut |field| write(out, field));
+        cursor = Some(next);
+        Ok((next == 0).then_some(Effect::None))
+    })
+}
+
 /// Visits all fields.
-fn each(hash: Option<&Hash>, visit: &mut dyn FnMut(Field<'_>)) -> Result<Effect, CommandError> {
+fn each(hash: Option<HashRef<'_>>, visit: &mut dyn FnMut(Field<'_>)) -> Result<Effect, CommandError> {
     if let Some(hash) = hash {
         hash.scan(0, usize::MAX, visit);
     }

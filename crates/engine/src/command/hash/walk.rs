@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pinyon_base::{glob_match, parse_i64};
 use pinyon_resp::{Args, Proto, Writer};
-use pinyon_values::hash::{Field, Hash};
+use pinyon_values::hash::{Field, Hash, HashRef};
 
 use super::{KEY, write_item};
 use crate::command::key::walk::parse_cursor;
@@ -230,13 +230,13 @@ fn write_field(out: &mut Writer<'_>, field: Field<'_>, with_values: bool) {
 }
 
 /// `count` different fields, or all.
-fn distinct<'h>(hash: &'h Hash, count: usize, rng: &mut Rng) -> Vec<Field<'h>> {
+fn distinct<'h>(hash: HashRef<'h>, count: usize, rng: &mut Rng) -> Vec<Field<'h>> {
     /// Above this part of the fields most draws would hit one that is taken.
     const MANY: usize = 3;
     if count >= hash.len() {
         return hash.fields().collect();
     }
-    if matches!(hash, Hash::Packed(_)) || count * MANY > hash.len() {
+    if hash.is_packed() || count * MANY > hash.len() {
         let mut fields: Vec<Field<'h>> = hash.fields().collect();
         for at in 0..count {
             let other = at + rng.below((fields.len() - at) as u64) as usize;

@@ -5,7 +5,9 @@ use pinyon_resp::Args;
 use pinyon_values::list::List;
 
 use super::{ELEMENT, INDEX, KEY, integer, place, span, write_item};
+use crate::command::long::{self, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Keyspace;
 use crate::{CommandError, Cx, Effect};
 
 pub const LLEN: Command = Command {
@@ -73,8 +75,43 @@ pub const LRANGE: Command = Command {
     summary: "Replies the elements between two indexes, both included, negative ones counted from the end.",
     args: &[KEY, Arg::new("start", ArgKind::Integer), Arg::new("stop", ArgKind::Integer)],
     handler: Handler::Shard(lrange),
+    long: Some(Long { is: is_long_range, work: lrange_in_pieces }),
     ..Command::EMPTY
 };
+
+fn is_long_range(ks: &mut Keyspace<'_>, args: Args<'_>) -> bool {
+    let len = long::elements_of(ks, args.get(1));
+    match (integer(args, 2), integer(args, 3)) {
+        (Ok(start), Ok(stop)) => len >= long::ELEMENTS_MIN && span(start, stop, len).1 >= long::ELEMENTS_MIN,
+        _ => false,
+    }
+}
+
+fn lrange_in_pieces() -> long::Work {
+    // The next index, and how many elements are still to come.
+    let mut left: Option<(usize, usize)> = None;
+    Box::new(move |cx, args| {
+        let (start, stop) = (integer(args, 2)?, integer(args, 3)?);
+        let key = cx.ks.key(args, 1);
+        let list = match left {
+            None => cx.ks.read_as::<List>(key)?,
+            Some(_) => cx.ks.seen_as::<List>(key),
+        };
+        let Some(list) = list else {
+            cx.out.array(0);
+            return Ok(Some(Effect::None));
+        };
+        let (first, count) = left.unwrap_or_else(|| {
+            let whole = span(start, stop, list.len());
+            cx.out.array(whole.1);
+            whole
+        });
+        let here = count.min(long::ELEMENTS_PER_PIECE);
+        list.range(first, here, &mut |item| write_item(&mut cx.out, item));
+        left = Some((first + here, count - here));
+        Ok((here == count).then_some(Effect::None))
+    })
+}
 
 fn lrange(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (start, stop) = (integer(args, 2)?, integer(args, 3)?);

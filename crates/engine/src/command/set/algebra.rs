@@ -4,17 +4,18 @@
 
 use pinyon_base::number::parse_i64;
 use pinyon_resp::{Args, Output, Writer};
-use pinyon_values::set::{Set, SetLimits, algebra};
+use pinyon_values::set::{Set, SetLimits, SetRef, algebra};
 use pinyon_values::{Collection, Item};
 
-use super::write_item;
+use super::{pieces, write_item};
+use crate::command::long::Long;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 use crate::keyspace::{Keyspace, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 /// How the sets become one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     Inter,
     Union,
     Diff,
@@ -33,6 +34,7 @@ pub const SINTER: Command = Command {
     tips: &["nondeterministic_output_order"],
     args: &[Arg::key("key", 0).multiple()],
     handler: Handler::Spread(Spread::Lend, sinter),
+    long: Some(Long { is: pieces::are_big, work: pieces::sinter }),
     ..Command::EMPTY
 };
 
@@ -53,6 +55,7 @@ pub const SUNION: Command = Command {
     tips: &["nondeterministic_output_order"],
     args: &[Arg::key("key", 0).multiple()],
     handler: Handler::Spread(Spread::Lend, sunion),
+    long: Some(Long { is: pieces::are_big, work: pieces::sunion }),
     ..Command::EMPTY
 };
 
@@ -73,6 +76,7 @@ pub const SDIFF: Command = Command {
     tips: &["nondeterministic_output_order"],
     args: &[Arg::key("key", 0).multiple()],
     handler: Handler::Spread(Spread::Lend, sdiff),
+    long: Some(Long { is: pieces::are_big, work: pieces::sdiff }),
     ..Command::EMPTY
 };
 
@@ -95,6 +99,7 @@ pub const SINTERSTORE: Command = Command {
     summary: "Stores the members that all sets have under a key.",
     args: &[Arg::key("destination", 0), Arg::key("key", 1).multiple()],
     handler: Handler::Spread(Spread::Lend, sinterstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::sinterstore }),
     ..Command::EMPTY
 };
 
@@ -117,6 +122,7 @@ pub const SUNIONSTORE: Command = Command {
     summary: "Stores the members that any of the sets has under a key.",
     args: &[Arg::key("destination", 0), Arg::key("key", 1).multiple()],
     handler: Handler::Spread(Spread::Lend, sunionstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::sunionstore }),
     ..Command::EMPTY
 };
 
@@ -139,6 +145,7 @@ pub const SDIFFSTORE: Command = Command {
     summary: "Stores the members of the first set that are in none of the others under a key.",
     args: &[Arg::key("destination", 0), Arg::key("key", 1).multiple()],
     handler: Handler::Spread(Spread::Lend, sdiffstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::sdiffstore }),
     ..Command::EMPTY
 };
 
@@ -148,7 +155,7 @@ fn sdiffstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 
 /// The sets under the keys, each read as Redis reads it: all of them are looked at before one is found to be of another type
 /// or missing.
-fn sources<'c>(ks: &'c mut Keyspace<'_>, keys: Args<'_>) -> Result<Vec<Option<&'c Set>>, CommandError> {
+pub(super) fn sources<'c>(ks: &'c mut Keyspace<'_>, keys: Args<'_>) -> Result<Vec<Option<SetRef<'c>>>, CommandError> {
     for key in keys {
         let key = ks.key_of(key);
         ks.read_as::<Set>(key)?;
@@ -157,31 +164,31 @@ fn sources<'c>(ks: &'c mut Keyspace<'_>, keys: Args<'_>) -> Result<Vec<Option<&'
 }
 
 /// Calls `visit` with every member of the result once.
-fn each(how: How, sets: &[Option<&Set>], limits: &SetLimits, visit: &mut dyn FnMut(Item<'_>)) {
+fn each(how: How, sets: &[Option<SetRef<'_>>], limits: &SetLimits, visit: &mut dyn FnMut(Item<'_>)) {
     match how {
         How::Union => {
             union(sets, limits).scan(0, usize::MAX, visit);
         }
         How::Inter => {
-            let Some(mut all) = sets.iter().copied().collect::<Option<Vec<&Set>>>() else { return };
+            let Some(mut all) = sets.iter().copied().collect::<Option<Vec<SetRef<'_>>>>() else { return };
             all.sort_by_key(|set| set.len());
             algebra::inter(all[0], &all[1..], 0, usize::MAX, visit);
         }
         How::Diff => {
-            let Some(Some(first)) = sets.first() else { return };
-            let others: Vec<&Set> = sets[1..].iter().copied().flatten().collect();
+            let Some(&Some(first)) = sets.first() else { return };
+            let others: Vec<SetRef<'_>> = sets[1..].iter().copied().flatten().collect();
             algebra::diff(first, &others, 0, usize::MAX, visit);
         }
     }
 }
 
-fn union(sets: &[Option<&Set>], limits: &SetLimits) -> Set {
-    let mut sets: Vec<&Set> = sets.iter().copied().flatten().collect();
+fn union(sets: &[Option<SetRef<'_>>], limits: &SetLimits) -> Set {
+    let mut sets: Vec<SetRef<'_>> = sets.iter().copied().flatten().collect();
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
     let mut union = match sets.first() {
         // It would become a table anyway, and a copy is faster than its members one by one.
-        Some(Set::Table(table)) if table.len() > limits.intset_entries.max(limits.listpack_entries) => {
-            sets.remove(0).clone()
+        Some(SetRef::Table(table)) if table.len() > limits.intset_entries.max(limits.listpack_entries) => {
+            sets.remove(0).to_set()
         }
         _ => Set::new(),
     };
@@ -227,6 +234,11 @@ fn store(cx: &mut Cx<'_>, args: Args<'_>, how: How) -> Result<Effect, CommandErr
             result
         }
     };
+    put(cx, args, result)
+}
+
+/// Stores a result under the destination and replies its size.
+pub(super) fn put(cx: &mut Cx<'_>, args: Args<'_>, result: Set) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let members = result.len();
     cx.out.int(members as i64);
@@ -259,7 +271,7 @@ pub const SINTERCARD: Command = Command {
 fn sintercard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (keys, limit) = intercard_options(args)?;
     let sets = sources(&mut cx.ks, keys)?;
-    let sets: Option<Vec<&Set>> = sets.into_iter().collect();
+    let sets: Option<Vec<SetRef<'_>>> = sets.into_iter().collect();
     cx.out.int(sets.map_or(0, |sets| algebra::inter_count(&sets, limit)) as i64);
     Ok(Effect::None)
 }

@@ -4,9 +4,10 @@
 
 use pinyon_resp::Args;
 use pinyon_values::Item;
-use pinyon_values::set::Set;
+use pinyon_values::set::{Set, SetRef};
 
 use super::write_item;
+use crate::command::long::{self, ELEMENTS_PER_PIECE, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 use crate::{CommandError, Cx, Effect};
 
@@ -131,7 +132,7 @@ pub const SCARD: Command = Command {
 
 fn scard(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
-    let members = cx.ks.read_as::<Set>(key)?.map_or(0, Set::len);
+    let members = cx.ks.read_as::<Set>(key)?.map_or(0, SetRef::len);
     cx.out.int(members as i64);
     Ok(Effect::None)
 }
@@ -149,8 +150,28 @@ pub const SMEMBERS: Command = Command {
     tips: &["nondeterministic_output_order"],
     args: &[Arg::key("key", 0)],
     handler: Handler::Shard(smembers),
+    long: Some(Long { is: long::is_first_big, work: smembers_in_pieces }),
     ..Command::EMPTY
 };
+
+fn smembers_in_pieces() -> long::Work {
+    let mut cursor = None;
+    Box::new(move |cx, args| {
+        let key = cx.ks.key(args, 1);
+        let set = match cursor {
+            None => cx.ks.read_as::<Set>(key)?,
+            Some(_) => cx.ks.seen_as::<Set>(key),
+        };
+        if cursor.is_none() {
+            cx.out.set(set.map_or(0, SetRef::len));
+        }
+        let Some(set) = set else { return Ok(Some(Effect::None)) };
+        let out = &mut cx.out;
+        let next = set.scan(cursor.unwrap_or(0), ELEMENTS_PER_PIECE, &mut |member| write_item(out, member));
+        cursor = Some(next);
+        Ok((next == 0).then_some(Effect::None))
+    })
+}
 
 fn smembers(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);

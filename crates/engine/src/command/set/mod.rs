@@ -1,10 +1,11 @@
 //! The set commands: their rows and handlers.
 //!
 //! One file per noun: members by name (`members`), by chance (`random`), a few at a time (`scan`), and what several sets
-//! have in common or not (`algebra`).
+//! have in common or not (`algebra`, and of big ones `pieces`).
 
 pub mod algebra;
 pub mod members;
+mod pieces;
 pub mod random;
 pub mod scan;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use pinyon_base::number::parse_i64;
 use pinyon_resp::{Args, Writer};
-use pinyon_values::set::Set;
+use pinyon_values::set::{Set, SetRef};
 
 use super::write_item;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
@@ -188,7 +188,7 @@ fn srandmember_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), CommandError>
 }
 
 /// Writes some, not all, of the members, each only once.
-fn distinct(set: &Set, wanted: usize, random: &mut dyn FnMut() -> u64, out: &mut Writer<'_>) {
+fn distinct(set: SetRef<'_>, wanted: usize, random: &mut dyn FnMut() -> u64, out: &mut Writer<'_>) {
     if wanted * 3 > set.len() {
         // Most of them: every member has its chance to be among those left.
         let (mut left, mut wanted) = (set.len(), wanted);

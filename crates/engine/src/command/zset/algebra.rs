@@ -6,18 +6,19 @@
 use pinyon_base::number::{parse_f64, parse_i64};
 use pinyon_resp::Args;
 use pinyon_values::Item;
-use pinyon_values::set::Set;
+use pinyon_values::set::{Set, SetRef};
 use pinyon_values::zset::{ZSet, ZSetLimits};
 
 use super::range::store;
-use super::{write_count, write_element};
+use super::{pieces, write_count, write_element};
+use crate::command::long::Long;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 use crate::keyspace::{Key, KeyType, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 /// How they become one.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
+pub(super) enum How {
     Union,
     Inter,
     Diff,
@@ -25,7 +26,7 @@ enum How {
 
 /// How the scores of one member become one.
 #[derive(Clone, Copy)]
-enum Aggregate {
+pub(super) enum Aggregate {
     Sum,
     Min,
     Max,
@@ -57,14 +58,14 @@ impl Aggregate {
 
 /// What is under one of the keys.
 #[derive(Clone, Copy)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Nothing,
-    Set(&'a Set),
+    Set(SetRef<'a>),
     ZSet(&'a ZSet),
 }
 
 impl Source<'_> {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Source::Nothing => 0,
             Source::Set(set) => set.len(),
@@ -77,6 +78,19 @@ impl Source<'_> {
             Source::Nothing => None,
             Source::Set(set) => set.contains(Item::Bytes(member)).then_some(1.0),
             Source::ZSet(zset) => zset.score(member),
+        }
+    }
+
+    /// Visits `count` elements or some more from the cursor on, and gives the next cursor, 0 at the end.
+    pub(super) fn some(&self, cursor: u64, count: usize, visit: &mut dyn FnMut(&[u8], f64)) -> u64 {
+        match self {
+            Source::Nothing => 0,
+            Source::Set(set) => set.scan(cursor, count, &mut |member| visit(member.bytes(&mut [0; 20]), 1.0)),
+            Source::ZSet(zset) => {
+                let from = cursor as usize;
+                zset.range(from, count, false, visit);
+                if from + count < zset.len() { cursor + count as u64 } else { 0 }
+            }
         }
     }
 
@@ -102,8 +116,8 @@ impl Source<'_> {
 }
 
 /// A source with its weight.
-struct Weighted<'a> {
-    source: Source<'a>,
+pub(super) struct Weighted<'a> {
+    pub(super) source: Source<'a>,
     weight: f64,
 }
 
@@ -115,17 +129,17 @@ impl Weighted<'_> {
 }
 
 /// What is asked beside the keys.
-struct Asked {
+pub(super) struct Asked {
     weights: Option<Vec<f64>>,
-    aggregate: Aggregate,
-    with_scores: bool,
+    pub(super) aggregate: Aggregate,
+    pub(super) with_scores: bool,
     /// ZINTERCARD's; 0: none.
     limit: usize,
 }
 
 /// What of these options a command takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Reply,
     Store,
     Count,
@@ -151,6 +165,7 @@ pub const ZUNION: Command = Command {
         Arg::token("withscores", "WITHSCORES").optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zunion),
+    long: Some(Long { is: pieces::are_big, work: pieces::zunion }),
     ..Command::EMPTY
 };
 
@@ -178,6 +193,7 @@ pub const ZINTER: Command = Command {
         Arg::token("withscores", "WITHSCORES").optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zinter),
+    long: Some(Long { is: pieces::are_big, work: pieces::zinter }),
     ..Command::EMPTY
 };
 
@@ -201,6 +217,7 @@ pub const ZDIFF: Command = Command {
         Arg::token("withscores", "WITHSCORES").optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zdiff),
+    long: Some(Long { is: pieces::are_big, work: pieces::zdiff }),
     ..Command::EMPTY
 };
 
@@ -231,6 +248,7 @@ pub const ZUNIONSTORE: Command = Command {
             .optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zunionstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::zunionstore }),
     ..Command::EMPTY
 };
 
@@ -262,6 +280,7 @@ pub const ZINTERSTORE: Command = Command {
             .optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zinterstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::zinterstore }),
     ..Command::EMPTY
 };
 
@@ -285,6 +304,7 @@ pub const ZDIFFSTORE: Command = Command {
     summary: "Stores the members of the first sorted set that are in none of the others under a key.",
     args: &[Arg::key("destination", 0), Arg::new("numkeys", ArgKind::Integer), Arg::key("key", 1).multiple()],
     handler: Handler::Spread(Spread::Lend, zdiffstore),
+    long: Some(Long { is: pieces::are_stored_big, work: pieces::zdiffstore }),
     ..Command::EMPTY
 };
 
@@ -359,7 +379,7 @@ fn result(
 
 /// The sources named from argument `at` on, and the options behind them. As Redis, it looks at all keys before the options;
 /// for unions and intersections the smallest comes first.
-fn sources<'c>(
+pub(super) fn sources<'c>(
     ks: &'c mut Keyspace<'_>,
     args: Args<'_>,
     at: usize,
@@ -380,6 +400,20 @@ fn sources<'c>(
             Some(_) => return Err(CommandError::WrongType),
         }
     }
+    seen_sources(ks, args, at, how, form)
+}
+
+/// As [`sources`], of a command whose sources have been read already.
+pub(super) fn seen_sources<'c>(
+    ks: &'c Keyspace<'_>,
+    args: Args<'_>,
+    at: usize,
+    how: How,
+    form: Form,
+) -> Result<(Vec<Weighted<'c>>, Asked), CommandError> {
+    let count = parse_i64(args.get(at)).and_then(|count| usize::try_from(count).ok());
+    let count = count.filter(|count| *count < args.len() - at).ok_or(CommandError::Syntax)?;
+    let keys = args.range(at + 1..at + 1 + count);
     let asked = Asked::parse(args, at + 1 + count, count, how, form)?;
     let weight = |number: usize| asked.weights.as_ref().map_or(1.0, |weights| weights[number]);
     let weighted = |(number, key)| Weighted { source: source(ks, ks.key_of(key)), weight: weight(number) };
@@ -438,34 +472,52 @@ impl Asked {
 fn union(sources: &[Weighted<'_>], aggregate: Aggregate, limits: &ZSetLimits, result: &mut ZSet) {
     for one in sources {
         one.source.each(&mut |member, score| {
-            let score = one.weighted(score);
-            let score = result.score(member).map_or(score, |old| aggregate.of(old, score));
-            result.add(member, score, limits);
+            unite(one, member, score, aggregate, limits, result);
             true
         });
     }
 }
 
+/// Adds one element of a source to a union.
+pub(super) fn unite(
+    one: &Weighted<'_>,
+    member: &[u8],
+    score: f64,
+    aggregate: Aggregate,
+    limits: &ZSetLimits,
+    result: &mut ZSet,
+) {
+    let score = one.weighted(score);
+    let score = result.score(member).map_or(score, |old| aggregate.of(old, score));
+    result.add(member, score, limits);
+}
+
 /// Shows what all have until `show` says false.
 fn inter(sources: &[Weighted<'_>], aggregate: Aggregate, show: &mut dyn FnMut(&[u8], f64) -> bool) {
-    let (first, others) = (&sources[0], &sources[1..]);
-    first.source.each(&mut |member, score| {
-        let mut sum = first.weighted(score);
-        for other in others {
-            let Some(score) = other.source.score(member) else { return true };
-            // Redis leaves a product that is not a number to the sum.
-            sum = aggregate.of(sum, score * other.weight);
-        }
-        show(member, sum)
-    });
+    sources[0]
+        .source
+        .each(&mut |member, score| in_all(sources, member, score, aggregate).is_none_or(|score| show(member, score)));
+}
+
+/// The score in the intersection of an element of the first source, if the others have it, too.
+pub(super) fn in_all(sources: &[Weighted<'_>], member: &[u8], score: f64, aggregate: Aggregate) -> Option<f64> {
+    let mut sum = sources[0].weighted(score);
+    for other in &sources[1..] {
+        // Redis leaves a product that is not a number to the sum.
+        sum = aggregate.of(sum, other.source.score(member)? * other.weight);
+    }
+    Some(sum)
 }
 
 fn diff(sources: &[Weighted<'_>], limits: &ZSetLimits, result: &mut ZSet) {
-    let (first, others) = (&sources[0], &sources[1..]);
-    first.source.each(&mut |member, score| {
-        if others.iter().all(|other| other.source.score(member).is_none()) {
+    sources[0].source.each(&mut |member, score| {
+        if in_none(&sources[1..], member) {
             result.add(member, score, limits);
         }
         true
     });
+}
+
+pub(super) fn in_none(sources: &[Weighted<'_>], member: &[u8]) -> bool {
+    sources.iter().all(|source| source.source.score(member).is_none())
 }

@@ -2,11 +2,12 @@
 //!
 //! One file per noun: adding (`add`), one member's score and rank (`score`), ranges (`range`, with `bounds` to read them and
 //! `store` for ZRANGESTORE), taking out (`remove`, `pop`, `wait`), by chance (`random`), a few at a time (`scan`), and several sorted
-//! sets together (`algebra`).
+//! sets together (`algebra`, and of big ones `pieces`).
 
 pub mod add;
 pub mod algebra;
 pub mod bounds;
+mod pieces;
 pub mod pop;
 pub mod random;
 pub mod range;

@@ -48,6 +48,56 @@ fn a_key_has_one_type() {
     shard.tables[0].check();
 }
 
+/// Below 448 bytes a packed hash or set is no structure of its own; above it becomes one, and stays one.
+#[test]
+fn small_ones_lie_in_their_entries() {
+    let mut shard = shard();
+    let field = |i: u32| (format!("field{i}").into_bytes(), format!("value-{:06}", i * 77).into_bytes());
+    let mut model = BTreeMap::new();
+    let usage = |shard: &mut Shard, key: &[u8]| {
+        let mut ks = shard.keyspace(DB, false);
+        ks.memory_usage(ks.key_of(key)).expect("it is there")
+    };
+    for i in 0..40 {
+        let (name, value) = field(i);
+        assert!(hset(&mut shard, DB, b"user:0000001", &name, &value, FieldTtl::Clear));
+        model.insert(name, value);
+        assert_eq!(fields(&mut shard, DB, b"user:0000001").as_ref(), Some(&model));
+        if i == 9 {
+            // 180 bytes of text, one more for each, the key, the head of the entry and a slot.
+            assert!(usage(&mut shard, b"user:0000001") <= 236, "{}", usage(&mut shard, b"user:0000001"));
+        }
+    }
+    assert!(usage(&mut shard, b"user:0000001") > 900);
+    for i in 0..39 {
+        let mut ks = shard.keyspace(DB, false);
+        let key = ks.key_of(b"user:0000001");
+        assert!(ks.update::<Hash>(key).ok().flatten().is_some_and(|hash| hash.remove(&field(i).0)));
+        assert!(ks.changed::<Hash>(key));
+    }
+    assert_eq!(fields(&mut shard, DB, b"user:0000001"), Some(BTreeMap::from([field(39)])));
+
+    let mut ks = shard.keyspace(DB, false);
+    let (key, limits) = (ks.key_of(b"ids"), ks.limits().set);
+    for member in ["70123", "99000", "12", "a", "b"] {
+        assert!(ks.update_or_create::<Set>(key).is_ok_and(|set| set.add(member.as_bytes(), &limits)));
+        assert!(ks.changed::<Set>(key));
+        // A look at another one, and a change of it, do no harm to this one.
+        let other = ks.key_of(b"other");
+        assert!(ks.update_or_create::<Set>(other).is_ok_and(|set| set.add(member.as_bytes(), &limits)));
+        assert!(ks.changed::<Set>(other));
+        assert!(ks.update::<Set>(key).is_ok_and(|set| set.is_some_and(|set| !set.add(member.as_bytes(), &limits))));
+    }
+    let set = ks.read_as::<Set>(key).ok().flatten().expect("it is there");
+    assert_eq!((set.len(), set.encoding()), (5, "listpack"));
+    assert!(ks.memory_usage(key).is_some_and(|bytes| bytes < 50));
+    assert!(ks.set_deadline(key, Some(Millis(NOW.0 + 1000))) && ks.set_deadline(key, None));
+    let value = ks.take(key).expect("it is there");
+    ks.restore(key, value);
+    assert_eq!(ks.read_as::<Set>(key).ok().flatten().map(|set| set.len()), Some(5));
+    shard.tables[0].check();
+}
+
 #[test]
 fn an_empty_collection_is_no_key_but_for_streams() {
     let mut shard = shard();

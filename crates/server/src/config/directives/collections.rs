@@ -1,7 +1,8 @@
 //! How collections are encoded.
 
 use super::{INT, LONG, Section};
-use crate::config::directive::{Directive, Home};
+use crate::config::directive::Home::Kept;
+use crate::config::directive::{Directive, Home, Lacking};
 use crate::config::field::field;
 use crate::config::value::Kind;
 
@@ -47,8 +48,8 @@ const ROWS: &[Directive] = &[
         "list-compress-depth",
         Kind::Int(0, INT),
         "0",
-        field!(list_compress_depth),
-        "Nodes at each end of a list that are not compressed; 0 compresses none.",
+        Kept(Lacking::Compressed),
+        "Nodes at each end of a list that are not compressed.",
     ),
     entries(
         "set-max-intset-entries",

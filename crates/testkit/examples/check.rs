@@ -1,7 +1,7 @@
 //! Checks a server for strict serializability: `cargo run --release -p pinyon-testkit --example check -- --ops 10000000`.
 //!
 //! Options: `--ops N` operations (1,000,000), `--shards N` (3), `--clients N` (64), `--depth N` transactions in a pipeline at
-//! most (4), `--round N` operations between two pauses (500,000), `--seed N`, `--server PATH` of a pinyon-server, `--redis`
+//! most (4), `--round N` operations between two pauses (100,000), `--seed N`, `--server PATH` of a pinyon-server, `--redis`
 //! to check redis-server instead, `--no-exec` to do without MULTI, `--churn N` of a hundred transactions more that end keys unseen (0), `--flush N`
 //! for a FLUSHALL once in N transactions (30,000). Ends with 1 when there is an anomaly; the history is kept in a file then.
 
@@ -23,7 +23,7 @@ struct Options {
 fn options() -> Result<Options, String> {
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(1, |time| time.as_nanos() as u64 % 1_000_000_007);
     let load = Load { seed, clients: 64, depth: 4, mix: Mix::default(), shown_past_deadline: 0 };
-    let mut options = Options { operations: 1_000_000, shards: 3, round: 500_000, load, server: None, redis: false };
+    let mut options = Options { operations: 1_000_000, shards: 3, round: 100_000, load, server: None, redis: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {

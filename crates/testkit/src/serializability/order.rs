@@ -108,12 +108,14 @@ struct Search<'a> {
     shuffle: u64,
     /// What `shuffle` is while all goes well.
     shuffle_first: u64,
+    /// How often in a row it goes back by demands.
+    demands_between: usize,
     /// Transactions that must run: all but ticks.
     left: usize,
 }
 
-/// Searches from the beginning again, after the first one, with other choices by chance.
-const NEW_BEGINNINGS: u64 = 3;
+/// Searches from the beginning, each with other choices by chance.
+const BEGINNINGS: u64 = 9;
 
 /// Searches an order of `committed`; ticks may be missing at its end.
 pub fn search(
@@ -125,9 +127,11 @@ pub fn search(
 ) -> Result<Found, Stuck> {
     let followers = Followers::new(&facts.edges, committed.len());
     let mut farthest = Stuck::default();
-    for beginning in 0..=NEW_BEGINNINGS {
+    for beginning in 0..BEGINNINGS {
         let mut search = Search::new(committed, facts, windows, &followers, Store::new(initial, clock));
         search.shuffle_first = beginning << 48;
+        // Few are best where one choice was wrong, many where the right ones depend on each other.
+        search.demands_between = [10, 80, 640][beginning as usize % 3];
         search.shuffle = search.shuffle_first;
         match search.find() {
             Ok(found) => return Ok(found),
@@ -199,6 +203,7 @@ impl<'a> Search<'a> {
             attempts: 0,
             shuffle: 0,
             shuffle_first: 0,
+            demands_between: 10,
             left: committed.iter().filter(|transaction| !is_tick(transaction)).count(),
         };
         (0..keys).for_each(|i| search.note_current(Key(i as u8)));
@@ -256,7 +261,7 @@ impl<'a> Search<'a> {
         }
         let mut chance = Random::new(self.shuffle.rotate_left(32) ^ u64::from(transaction));
         // More of them by chance the longer the search is stuck.
-        if chance.below(SHUFFLED_OF) < 1 + self.attempts / repair::DEMANDS_BETWEEN % SHUFFLED_OF {
+        if chance.below(SHUFFLED_OF) < 1 + self.attempts / self.demands_between % SHUFFLED_OF {
             from + chance.next_u64() % (to - from + 1)
         } else {
             guess

@@ -7,9 +7,8 @@
 
 use super::{Key, Known, Obstacle, Place, Search, Step, Stuck, Token, is_tick};
 
-/// Times that the search goes back from one place before it gives up, and how many of them in a row by demands.
-const ATTEMPTS_MAX: usize = 20_000;
-pub(super) const DEMANDS_BETWEEN: usize = 10;
+/// Times that the search goes back from one place before it gives up.
+const ATTEMPTS_MAX: usize = 6_000;
 /// Stuck transactions that are looked at for a repair.
 const STUCK_MAX: usize = 64;
 /// Steps that are looked back over for one.
@@ -60,7 +59,7 @@ impl Search<'_> {
         if self.attempts > ATTEMPTS_MAX {
             return false;
         }
-        if self.attempts.is_multiple_of(DEMANDS_BETWEEN) || !self.repair() {
+        if self.attempts.is_multiple_of(self.demands_between) || !self.repair() {
             self.shuffle = self.shuffle_first + self.repairs as u64 + 1;
             self.forget_demands();
             self.go_far_back();

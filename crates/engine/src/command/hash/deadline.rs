@@ -273,7 +273,7 @@ pub(super) const HPEXPIRETIME: Command = tells(
 );
 
 fn in_seconds(millis: i64) -> i64 {
-    millis.saturating_add(500) / 1000
+    Millis(millis).nearest_second()
 }
 
 fn tell(cx: &mut Cx<'_>, args: Args<'_>, answer: fn(i64, Millis) -> i64) -> Result<Effect, CommandError> {

@@ -1,5 +1,6 @@
 //! TTL, PTTL, EXPIRETIME and PEXPIRETIME: what tells a key's deadline.
 
+use pinyon_base::Millis;
 use pinyon_resp::Args;
 
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
@@ -88,7 +89,7 @@ fn reply_deadline(cx: &mut Cx<'_>, args: Args<'_>, from: i64, unit: fn(i64) -> i
 
 /// Milliseconds as seconds, rounded to the nearest.
 fn seconds(millis: i64) -> i64 {
-    millis / 1000 + i64::from(millis % 1000 >= 500)
+    Millis(millis).nearest_second()
 }
 
 fn millis(millis: i64) -> i64 {

@@ -1,17 +1,18 @@
 //! Disks that are full, and folders that cannot be written to.
 //!
 //! A disk that is really full needs a file system of its own: a small one in memory, in a mount namespace that only the server is
-//! in. Where the system does not let the test have one, it says so, and what `DEBUG LOG-FAULT` makes (`durability`) has to do.
+//! in. Where the system does not let the test have one, it fails: run it as root, or where users may have namespaces.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use pinyon_testkit::{Client, Server};
 
 use super::durability::Store;
-use super::{connect, eventually, info, options, say};
+use super::{connect, eventually, info, options, say, short};
 
 /// A server on a file system of its own.
 struct Islander {
@@ -27,15 +28,11 @@ fn lets(options: &[&str], folder: &Path) -> bool {
 }
 
 impl Islander {
-    /// `None`: this system does not let us.
-    fn start(store: &Store, megabytes: usize) -> Option<Islander> {
+    fn start(store: &Store, megabytes: usize) -> Islander {
         let island = store.0.join("island");
         fs::create_dir_all(&island).expect("a folder");
         let options_of_unshare = [&["-m"][..], &["-r", "-m"]].into_iter().find(|options| lets(options, &island));
-        let Some(unshare) = options_of_unshare else {
-            println!("no mount namespace here: not tried with a real file system");
-            return None;
-        };
+        let unshare = options_of_unshare.expect("unshare -m and mount are allowed, to root or by user namespaces");
         let binary = std::env::var("PINYON_SERVER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pinyon-server").to_owned());
         let script = store.0.join("start");
         let text = format!(
@@ -49,7 +46,7 @@ impl Islander {
         let server = options().exactly(script).shards(1).log_in(&island).args(words).start();
         let server = server.unwrap_or_else(|error| panic!("{error}"));
         let folder = PathBuf::from(format!("/proc/{}/root{}", server.pid(), island.display()));
-        Some(Islander { server, folder })
+        Islander { server, folder }
     }
 
     /// Takes all the room that is left.
@@ -69,39 +66,54 @@ const NO_ROOM: &str = "-MISCONF Errors writing to the AOF file: No space left on
 #[test]
 fn a_disk_that_is_really_full_refuses_writes_until_there_is_room() {
     let store = Store::new();
-    let Some(island) = Islander::start(&store, 8) else { return };
+    let island = Islander::start(&store, 8);
     let mut client = connect(&island.server);
     assert_eq!(say(&mut client, "SET first 1"), "OK");
     island.fill_up();
     let text = "x".repeat(100_000);
-    let written = write_until_refused(&mut client, &text);
-    assert!(written < 30, "more than there was room for");
+    let mut writer = connect(&island.server);
+    let (written, is_held) = write_until_no_room(&mut writer, &mut client, &text);
+    assert!(written < 40, "more than there was room for");
+    assert_eq!(say(&mut client, "SET second 1"), NO_ROOM);
     assert_eq!(say(&mut client, "GET first"), "1");
     assert_eq!(info(&mut client, "persistence", "aof_last_write_status"), "err");
     let log = island.server.log();
     assert!(log.contains("has no room (No space left on device): writes are refused until there is"), "{log}");
     island.make_room();
     eventually("writes are taken again", || say(&mut client, "SET first 2") == "OK");
+    // What was confirmed late is there, and what was refused is not.
+    let last = if is_held { short(&writer.receive().expect("a reply")) } else { NO_ROOM.to_owned() };
+    assert!(last == "OK" || last == NO_ROOM, "{last}");
+    let length = if last == "OK" { "100002" } else { "0" };
+    assert_eq!(say(&mut client, &format!("STRLEN long:{written}")), length);
     assert_eq!(info(&mut client, "persistence", "aof_last_write_status"), "ok");
     assert!(island.server.log().contains("can be written again"), "{}", island.server.log());
 }
 
-/// How many were taken.
-fn write_until_refused(client: &mut Client, text: &str) -> usize {
-    for number in 0..100 {
-        match &*say(client, &format!("SET long:{number} {text}{number}")) {
-            "OK" => {}
-            NO_ROOM => return number,
-            other => panic!("{other}"),
+/// How many were confirmed; and whether the next one was taken before it was known that there is no room: its reply comes when
+/// there is.
+fn write_until_no_room(writer: &mut Client, client: &mut Client, text: &str) -> (usize, bool) {
+    for number in 10..100 {
+        writer.send(&["SET", &format!("long:{number}"), &format!("{text}{number}")]).expect("sent");
+        loop {
+            match writer.receive_within(Duration::from_millis(50)).expect("open").map(|reply| short(&reply)) {
+                Some(reply) if reply == "OK" => break,
+                Some(reply) => {
+                    assert_eq!(reply, NO_ROOM);
+                    return (number, false);
+                }
+                None if info(client, "persistence", "aof_last_write_status") == "err" => return (number, true),
+                None => {}
+            }
         }
     }
-    100
+    (100, false)
 }
 
 #[test]
 fn a_snapshot_that_finds_no_room_leaves_the_store_as_it_was() {
     let store = Store::new();
-    let Some(island) = Islander::start(&store, 16) else { return };
+    let island = Islander::start(&store, 16);
     let mut client = connect(&island.server);
     // Text that does not compress.
     let text: String =

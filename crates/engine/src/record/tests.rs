@@ -180,6 +180,38 @@ fn contents(shard: &mut Shard) -> Contents {
     all
 }
 
+/// So many shards, each of which has seen what is its own.
+fn written(happenings: &[Happening], shards: u16) -> Vec<Live> {
+    let mut writers: Vec<Live> = (0..shards).map(|_| Live::new()).collect();
+    for happening in happenings {
+        for (shard, writer) in writers.iter_mut().enumerate() {
+            match happening {
+                Happening::Command(_, line) if !belongs(line, shard as u16, shards) => {}
+                happening => writer.happen(happening),
+            }
+        }
+    }
+    writers
+}
+
+/// Their logs, read by another number of shards, each log whole before the next: they have no order.
+fn read_by(shards: u16, writers: &[Live], backwards: bool) -> Vec<Shard> {
+    let before = writers.len() as u16;
+    let mut order: Vec<u16> = (0..before).collect();
+    if backwards {
+        order.reverse();
+    }
+    let read = |shard| {
+        let mut reader = Shard::new(config());
+        for &writer in &order {
+            let from = Slots::of(ShardId(writer), before);
+            replayed(&writers[usize::from(writer)].records, from, Slots::of(ShardId(shard), shards), &mut reader);
+        }
+        reader
+    };
+    (0..shards).map(read).collect()
+}
+
 fn replayed(records: &[(Millis, Vec<u8>)], from: Slots, own: Slots, into: &mut Shard) {
     let mut replayer = Replayer::new(from, own);
     for (time, record) in records {
@@ -216,31 +248,11 @@ proptest! {
     fn any_number_of_shards_reads_what_any_other_wrote(
         happenings in prop::collection::vec(happening(), 1..80), before in 1u16..6, after in 1u16..6, backwards: bool,
     ) {
-        let mut writers: Vec<Live> = (0..before).map(|_| Live::new()).collect();
-        for happening in &happenings {
-            for (shard, writer) in writers.iter_mut().enumerate() {
-                match happening {
-                    Happening::Command(_, line) if !belongs(line, shard as u16, before) => {}
-                    happening => writer.happen(happening),
-                }
-            }
-        }
+        let mut writers = written(&happenings, before);
         let mut expected = BTreeMap::new();
         writers.iter_mut().for_each(|writer| expected.extend(contents(&mut writer.shard)));
         let mut found = BTreeMap::new();
-        for shard in 0..after {
-            let mut reader = Shard::new(config());
-            let own = Slots::of(ShardId(shard), after);
-            let mut order: Vec<usize> = (0..writers.len()).collect();
-            if backwards {
-                order.reverse();
-            }
-            for writer in order {
-                let from = Slots::of(ShardId(writer as u16), before);
-                replayed(&writers[writer].records, from, own, &mut reader);
-            }
-            found.extend(contents(&mut reader));
-        }
+        read_by(after, &writers, backwards).iter_mut().for_each(|reader| found.extend(contents(reader)));
         prop_assert_eq!(expected, found);
     }
 

@@ -1,16 +1,15 @@
 //! The same of lists, hashes, sets, sorted sets, streams and bitmaps: whatever random commands did to them, among them those
 //! that depend on chance or the time, their records make the same keys on any other number of shards.
 
-use pinyon_base::{DbIndex, Millis, ShardId};
+use pinyon_base::{DbIndex, Millis};
 use pinyon_resp::{Output, Proto, Writer};
 use proptest::prelude::*;
 
-use super::{Happening, Live, belongs, config, id_of, replayed, with_args};
+use super::{Happening, id_of, read_by, with_args, written};
 use crate::Cx;
 use crate::command::registry::registry;
 use crate::command::row::Handler;
 use crate::keyspace::Shard;
-use crate::record::Slots;
 
 /// Keys by family, so that most commands find what they work on.
 fn key(family: char, number: u8) -> String {
@@ -224,30 +223,11 @@ proptest! {
     fn records_of_collections_make_the_same_on_any_number_of_shards(
         happenings in happenings(), before in 1u16..5, after in 1u16..5, backwards: bool,
     ) {
-        let mut writers: Vec<Live> = (0..before).map(|_| Live::new()).collect();
-        for happening in &happenings {
-            for (shard, writer) in writers.iter_mut().enumerate() {
-                match happening {
-                    Happening::Command(_, line) if !belongs(line, shard as u16, before) => {}
-                    happening => writer.happen(happening),
-                }
-            }
-        }
+        let mut writers = written(&happenings, before);
         let now = writers[0].now;
         let mut expected: Vec<String> = writers.iter_mut().flat_map(|writer| told(&mut writer.shard, now)).collect();
-        let mut found = Vec::new();
-        for shard in 0..after {
-            let mut reader = Shard::new(config());
-            let own = Slots::of(ShardId(shard), after);
-            let mut order: Vec<usize> = (0..writers.len()).collect();
-            if backwards {
-                order.reverse();
-            }
-            for writer in order {
-                replayed(&writers[writer].records, Slots::of(ShardId(writer as u16), before), own, &mut reader);
-            }
-            found.extend(told(&mut reader, now));
-        }
+        let mut readers = read_by(after, &writers, backwards);
+        let mut found: Vec<String> = readers.iter_mut().flat_map(|reader| told(reader, now)).collect();
         expected.sort();
         found.sort();
         prop_assert_eq!(expected, found);

@@ -101,13 +101,11 @@ def beside(options):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
             with bars.Server(name, extra=ALWAYS) as server:
                 fill(server.port, 100_000, 64)
-                common = dict(connections=25, keys=100_000, value_size=64, spin="no", warmup=1, duration=4)
-                writers = Load(server.port, ["SET key:{key} {value}"], **common)
-                end, _ = run(server.port, ["GET key:{key}"], **common)
-                written, _ = writers.end()
-            reads.setdefault(name, []).append(end["ops_per_s"] / 1000)
-            tails.setdefault(name, []).append(end["p99_us"] / 1000)
-            writes.setdefault(name, []).append(written["ops_per_s"] / 1000)
+                mix = ["GET key:{key}", "SET key:{key} {value}"]
+                _, by_name = run(server.port, mix, apart="yes", connections=50, keys=100_000, value_size=64, spin="no", warmup=1, duration=4)
+            reads.setdefault(name, []).append(by_name["GET"]["ops"] / 4000)
+            tails.setdefault(name, []).append(by_name["GET"]["p99_us"] / 1000)
+            writes.setdefault(name, []).append(by_name["SET"]["ops"] / 4000)
         bars.note(f"beside: round {turn + 1} of {options.rounds}")
     print(f"25 connections GET beside 25 that SET under always, not pipelined; {bars.machine()}\n")
     bars.table(["server", "GET kops/s", "spread", "GET p99 ms", "SET kops/s"],

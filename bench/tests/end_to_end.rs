@@ -100,6 +100,19 @@ fn a_mix_is_counted_as_the_server_counts_it() {
     assert!(number(end, "sent_bytes") > 30 * gets && number(end, "received_bytes") > 5 * gets);
 }
 
+/// Kept apart, a connection sends one command only, and as many do as the weights say.
+#[test]
+fn connections_apart_have_one_command_each() {
+    let server = start(Program::Pinyon);
+    let commands = ["--command", "3 APPEND log:{conn} a", "--command", "1 APPEND log:{conn} b"];
+    let others = ["--apart", "yes", "--connections", "8", "--pipeline", "5", "--requests", "4000", "--threads", "2"];
+    run(&server, &[&commands[..], &others].concat());
+    let mut client = server.client().unwrap();
+    let logs: Vec<String> = (0..8).map(|i| ask(&mut client, &format!("GET log:{i}")).to_string()).collect();
+    let of = |letter: char| logs.iter().filter(|log| log.contains(letter)).count();
+    assert_eq!((of('a'), of('b')), (6, 2), "{logs:?}");
+}
+
 /// What goes wrong is told, with the server's words, and by the exit status.
 #[test]
 fn errors_are_counted_and_told() {

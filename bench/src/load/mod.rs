@@ -294,6 +294,7 @@ fn plan(
         owners: owners.to_vec(),
         templates: settings.templates().map_err(RunError::Settings)?,
         weights: settings.mix.iter().map(|entry| entry.weight).collect(),
+        apart: settings.apart,
         source,
         pipeline: settings.pipeline as u32,
         schedule: settings.rate.map(schedule),

@@ -60,6 +60,8 @@ pub struct Settings {
     /// Requests a second over all connections; None for the closed loop.
     pub rate: Option<f64>,
     pub arrivals: Arrivals,
+    /// Each connection sends one command of the mix, dealt out by weight.
+    pub apart: bool,
     /// Seconds of the measured interval.
     pub duration: Option<f64>,
     pub requests: Option<u64>,
@@ -108,6 +110,7 @@ impl Default for Settings {
             warmup: 0.0,
             seed: 1,
             reconnect_every: 0,
+            apart: false,
             reset: false,
             subscribers: 0,
             channels: vec!["news".to_owned()],
@@ -172,6 +175,12 @@ pub const ROWS: &[Row] = &[
         s.mix.push(mix_entry(v)?);
         Ok(())
     }),
+    row(
+        "apart",
+        "yes|no",
+        "A connection sends one command of the mix only; they are dealt out by weight [no]",
+        |s, v| put(&mut s.apart, flag(v)),
+    ),
     row("family", "NAME", families::HELP, |s, v| {
         s.mix.extend(families::mix(v)?);
         Ok(())

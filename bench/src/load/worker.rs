@@ -40,6 +40,8 @@ pub struct Plan {
     pub owners: Vec<u16>,
     pub templates: Vec<Template>,
     pub weights: Vec<u32>,
+    /// Each connection has a command of its own.
+    pub apart: bool,
     pub source: Source,
     pub pipeline: u32,
     pub schedule: Option<Schedule>,
@@ -312,7 +314,12 @@ impl Worker {
             let command = if plan.templates.len() == 1 {
                 0
             } else {
-                let command = pick(&plan.weights, plan.source.random.below(self.total_weight));
+                let draw = if plan.apart {
+                    u64::from(number) % self.total_weight
+                } else {
+                    plan.source.random.below(self.total_weight)
+                };
+                let command = pick(&plan.weights, draw);
                 connection.commands.push_back(command as u16);
                 command
             };

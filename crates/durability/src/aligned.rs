@@ -3,7 +3,8 @@
 //! It is a longer vector, used from its first aligned byte on; the vector is never moved or grown afterwards, so the address
 //! stays what it is.
 
-/// `length` bytes, zero at first, whose address is a multiple of `align`.
+/// `length` bytes, zero at first, whose address is a multiple of `align`. The default has none and no room for any.
+#[derive(Default)]
 pub struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
@@ -28,9 +29,16 @@ impl AlignedBuffer {
         })
     }
 
-    /// How long it can become.
-    pub fn capacity(&self) -> usize {
-        self.bytes.len() - self.start
+    /// As long as it can be.
+    pub fn whole(mut self) -> AlignedBuffer {
+        self.length = self.bytes.len() - self.start;
+        self
+    }
+
+    /// The first `length` bytes of it.
+    pub fn shortened(mut self, length: usize) -> AlignedBuffer {
+        self.length = self.length.min(length);
+        self
     }
 }
 

@@ -21,6 +21,7 @@ pub mod log;
 pub mod manifest;
 pub mod names;
 pub mod pace;
+pub mod payload;
 pub mod record;
 pub mod recovery;
 pub mod replay;

@@ -76,8 +76,8 @@ impl Segments {
 #[test]
 fn under_always_a_turn_is_a_frame_and_durable_when_written() {
     let (mut log, mut disk) = (log(true), Segments::default());
-    log.append(1, None, &[b"SET ", b"a 1"]);
-    log.append(1, None, &[b"SET b 2"]);
+    log.append(1, None, b"SET a 1");
+    log.append(1, None, b"SET b 2");
     log.commit(5, Epoch(0));
     let op = log.next_op().expect("a write");
     assert!(matches!(op.kind, OpKind::Write { sync: true, offset: 512, .. }));
@@ -93,7 +93,7 @@ fn commits_beyond_the_limit_wait_and_go_together() {
     let mut log = log(true);
     let mut ops = Vec::new();
     for _ in 0..6 {
-        log.append(1, None, &[b"x"]);
+        log.append(1, None, b"x");
         log.commit(5, Epoch(0));
         ops.extend(log.next_op());
     }
@@ -112,7 +112,7 @@ fn commits_beyond_the_limit_wait_and_go_together() {
 #[test]
 fn without_always_only_a_sync_makes_durable() {
     let (mut log, mut disk) = (log(false), Segments::default());
-    log.append(1, None, &[b"x"]);
+    log.append(1, None, b"x");
     log.commit(5, Epoch(0));
     assert!(log.next_op().is_none(), "a few bytes wait for the seal");
     log.seal(false, false);
@@ -126,9 +126,9 @@ fn without_always_only_a_sync_makes_durable() {
 #[test]
 fn a_rotation_says_where_the_log_goes_on() {
     let (mut log, mut disk) = (log(false), Segments::default());
-    log.append(1, None, &[b"before"]);
+    log.append(1, None, b"before");
     log.seal(false, true);
-    log.append(1, None, &[b"after"]);
+    log.append(1, None, b"after");
     log.want_sync();
     disk.run(&mut log);
     assert_eq!(log.take_rotation(), Some((Epoch(1), LogStart { segment: 2, frame: 2, lsn: Lsn(3) })));
@@ -140,11 +140,11 @@ fn a_rotation_says_where_the_log_goes_on() {
 #[test]
 fn a_failed_operation_poisons() {
     let mut log = log(true);
-    log.append(1, None, &[b"x"]);
+    log.append(1, None, b"x");
     log.commit(5, Epoch(0));
     let op = log.next_op().expect("a write");
     log.complete(op, Err(Trouble::Io(std::io::Error::other("broken"))));
-    log.append(1, None, &[b"y"]);
+    log.append(1, None, b"y");
     log.commit(6, Epoch(0));
     assert!(log.next_op().is_none());
     assert_eq!((log.state(), log.durable().lsn), (LogState::Poisoned, Lsn(0)));
@@ -153,7 +153,7 @@ fn a_failed_operation_poisons() {
 #[test]
 fn a_full_disk_is_waited_for() {
     let (mut log, mut disk) = (log(true), Segments::default());
-    log.append(1, None, &[b"x"]);
+    log.append(1, None, b"x");
     log.commit(5, Epoch(0));
     let op = log.next_op().expect("a write");
     log.complete(op, Err(Trouble::Full));
@@ -167,7 +167,7 @@ fn a_full_disk_is_waited_for() {
         if log.wants_segment().is_some() {
             log.segment_failed(true);
         }
-        log.append(1, None, &[&[7; 900]]);
+        log.append(1, None, &[7; 900]);
         log.commit(5, Epoch(0));
         while let Some(op) = log.next_op() {
             disk.carry_out(&op);
@@ -185,7 +185,7 @@ fn any_number_of_writes_may_find_a_full_disk() {
     let (mut log, mut disk) = (log(true), Segments::default());
     let mut ops = Vec::new();
     for _ in 0..2 {
-        log.append(1, None, &[b"x"]);
+        log.append(1, None, b"x");
         log.commit(5, Epoch(0));
         ops.push(log.next_op().expect("a write"));
     }
@@ -194,7 +194,7 @@ fn any_number_of_writes_may_find_a_full_disk() {
     }
     assert_eq!(log.state(), LogState::Full);
     // Still no room for either, while more is appended.
-    log.append(1, None, &[b"y"]);
+    log.append(1, None, b"y");
     log.commit(5, Epoch(0));
     log.try_again();
     let (first, second) = (log.next_op().expect("again"), log.next_op().expect("again"));
@@ -218,7 +218,7 @@ proptest! {
             match what {
                 0..8 => {
                     let value: Vec<u8> = (0..length).map(|i| byte ^ (i / 97) as u8).collect();
-                    let lsn = log.append(byte & 31, None, &[&value]);
+                    let lsn = log.append(byte & 31, None, &value);
                     expected.push((lsn.0, epoch, Some(value)));
                 }
                 8 | 9 => expected.push((log.seal(always, what == 9).0, epoch, None)),

@@ -4,7 +4,7 @@
 
 use pinyon_base::ShardId;
 
-use crate::bytes::{ReadVarint, Varint, read_varint};
+use crate::bytes::{ReadVarint, VARINT_BYTES_MAX, Varint, put, read_varint};
 use crate::frame::{FrameHeader, flag};
 use crate::ids::{Epoch, Lsn};
 
@@ -37,12 +37,24 @@ pub struct Record<'a> {
     pub bytes: &'a [u8],
 }
 
+/// What stands before the effects of a record that is no part of a transaction, and its length.
+#[inline]
+pub fn short_head(kind: u8, bytes: usize) -> ([u8; VARINT_BYTES_MAX + 1], usize) {
+    assert!(kind <= KIND_MAX);
+    let mut head = [0; VARINT_BYTES_MAX + 1];
+    let length = Varint::new(1 + bytes as u64);
+    let length = length.as_bytes();
+    put(&mut head, 0, length);
+    head[length.len()] = kind;
+    (head, length.len() + 1)
+}
+
 /// Writes what stands before a record's effects, which will be `bytes` long.
 pub fn write_head(into: &mut Vec<u8>, kind: u8, part: Option<(u64, &[ShardId])>, bytes: usize) {
     assert!(kind <= KIND_MAX);
     let Some((transaction, shards)) = part else {
-        into.extend(Varint::new(1 + bytes as u64).as_bytes());
-        into.push(kind);
+        let (head, length) = short_head(kind, bytes);
+        into.extend(&head[..length]);
         return;
     };
     assert!(shards.is_sorted_by(|a, b| a < b), "the shards of a transaction, ascending");

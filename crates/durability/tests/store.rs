@@ -105,7 +105,7 @@ fn filled(folder: &Folder, records: u8) -> StdDisk {
             for record in 0..if epoch == 0 { records } else { 0 } {
                 // Not to be compressed, so that the segments fill.
                 let byte = |i: u32| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ record;
-                log.append(3, None, &[&(0..700).map(byte).collect::<Vec<u8>>()]);
+                log.append(3, None, &(0..700).map(byte).collect::<Vec<u8>>());
                 run(&disk, &manifest, shard as u16, log, maker, Epoch(epoch));
             }
             log.seal(true, false);
@@ -272,7 +272,7 @@ fn a_run_without_a_base_does_not_count() {
         compress: true,
     };
     let mut log = Log::new(config, LogStart::FRESH, plan.base_epoch().next(), true);
-    log.append(3, None, &[b"a record"]);
+    log.append(3, None, b"a record");
     log.seal(true, false);
     log.commit(1_700_000_000_000, Epoch(0));
     while let Some(op) = log.next_op() {

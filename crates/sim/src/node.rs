@@ -224,7 +224,7 @@ impl<E: Engine> Node<E> {
 
     fn log_effects(&mut self, shard: usize, part: Option<(u64, &[ShardId])>, keys: &[Key], effects: &[u8]) -> Lsn {
         let core = &mut self.cores[shard];
-        let lsn = core.log.append(KIND, part, &[&effects[..effects.len() / 2], &effects[effects.len() / 2..]]);
+        let lsn = core.log.append(KIND, part, effects);
         self.oracle.logged(ShardId(shard as u16), lsn, effects, self.now);
         for key in keys {
             core.durable.wrote(hash(key), lsn);

@@ -185,7 +185,7 @@ impl ShardLog {
 
     /// Appends a record of these operations. `key`: the hash of the one key that they change; none: any may be.
     fn append(&mut self, part: Option<(u64, &[ShardId])>, operations: &[u8], key: Option<u64>) -> Lsn {
-        let lsn = self.log.append(OPERATIONS, part, &[operations]);
+        let lsn = self.log.append(OPERATIONS, part, operations);
         if self.log.is_always() {
             match key {
                 Some(hash) => self.durable.wrote(hash, lsn),

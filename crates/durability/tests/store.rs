@@ -230,7 +230,7 @@ fn every_way_to_break_a_file_has_its_error() {
         let disk = folder.disk();
         let plan = open(&disk).expect("a store");
         let (manifest, mut logs, mut makers) = begin(&disk, &plan, 1);
-        logs[0].append(3, None, &[b"of the second run"]);
+        logs[0].append(3, None, b"of the second run");
         run(&disk, &manifest, 0, &mut logs[0], &mut makers[0], Epoch(0));
         fs::write(folder.0.join(names::MANIFEST), old).expect("put back");
     });

@@ -93,7 +93,7 @@ impl Node {
             let value = vec![b'v'; 900];
             // As crates/engine/src/record draws it: text, database 0; key; no deadline; value of 900 bytes.
             let op = [&[1, key.len() as u8][..], key.as_bytes(), &[0], &[0x84, 0x07], &value].concat();
-            self.shards[shard].0.append(1, None, &[&op]);
+            self.shards[shard].0.append(1, None, &op);
             self.shards[shard].0.seal(false, false);
             self.run(shard);
         }
@@ -220,7 +220,7 @@ fn a_torn_copy_is_cut_where_it_is_whole_and_a_damaged_one_is_no_backup() {
     let mut node = Node::open(&store);
     (0..3).for_each(|_| node.epoch());
     // One shard is ahead, as when it was copied later.
-    node.shards[1].0.append(1, None, &[&[0, 1, b'x']]);
+    node.shards[1].0.append(1, None, &[0, 1, b'x']);
     node.shards[1].0.seal(false, false);
     node.run(1);
     let (fine, said) = pinyon(&["backup", text(&store), text(&target)]);

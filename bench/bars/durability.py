@@ -102,10 +102,10 @@ def beside(options):
             with bars.Server(name, extra=ALWAYS) as server:
                 fill(server.port, 100_000, 64)
                 mix = ["GET key:{key}", "SET key:{key} {value}"]
-                _, by_name = run(server.port, mix, apart="yes", connections=50, keys=100_000, value_size=64, spin="no", warmup=1, duration=4)
-            reads.setdefault(name, []).append(by_name["GET"]["ops"] / 4000)
+                end, by_name = run(server.port, mix, apart="yes", connections=50, keys=100_000, value_size=64, spin="no", warmup=1, duration=4)
+            reads.setdefault(name, []).append(by_name["GET"]["ops"] / end["seconds"] / 1000)
             tails.setdefault(name, []).append(by_name["GET"]["p99_us"] / 1000)
-            writes.setdefault(name, []).append(by_name["SET"]["ops"] / 4000)
+            writes.setdefault(name, []).append(by_name["SET"]["ops"] / end["seconds"] / 1000)
         bars.note(f"beside: round {turn + 1} of {options.rounds}")
     print(f"25 connections GET beside 25 that SET under always, not pipelined; {bars.machine()}\n")
     bars.table(["server", "GET kops/s", "spread", "GET p99 ms", "SET kops/s"],

@@ -51,6 +51,8 @@ pub struct Settings {
     pub pipeline: usize,
     #[serde(rename = "command")]
     pub mix: Vec<MixEntry>,
+    /// Each connection sends one command of the mix, dealt out by weight.
+    pub apart: bool,
     pub keys: u64,
     #[serde(serialize_with = "as_text")]
     pub distribution: Distribution,
@@ -60,8 +62,6 @@ pub struct Settings {
     /// Requests a second over all connections; None for the closed loop.
     pub rate: Option<f64>,
     pub arrivals: Arrivals,
-    /// Each connection sends one command of the mix, dealt out by weight.
-    pub apart: bool,
     /// Seconds of the measured interval.
     pub duration: Option<f64>,
     pub requests: Option<u64>,
@@ -99,6 +99,7 @@ impl Default for Settings {
             cpus: Vec::new(),
             pipeline: 1,
             mix: Vec::new(),
+            apart: false,
             keys: 100_000,
             distribution: Distribution::Uniform,
             value_size: Sizes::Fixed(64),
@@ -110,7 +111,6 @@ impl Default for Settings {
             warmup: 0.0,
             seed: 1,
             reconnect_every: 0,
-            apart: false,
             reset: false,
             subscribers: 0,
             channels: vec!["news".to_owned()],

@@ -37,7 +37,8 @@ impl AlignedBuffer {
 
     /// The first `length` bytes of it.
     pub fn shortened(mut self, length: usize) -> AlignedBuffer {
-        self.length = self.length.min(length);
+        assert!(length <= self.length, "shortened from {} to {length} bytes", self.length);
+        self.length = length;
         self
     }
 }

@@ -1,6 +1,6 @@
 //! The records of a frame to come, appended where they will be written from: behind the place of its header, in an aligned buffer.
 //!
-//! So what a command changed is copied once on its way to the disk, and compressed frames twice.
+//! So a record is copied here, and no more unless its frame is compressed.
 
 use crate::aligned::AlignedBuffer;
 use crate::frame::{self, CRC_BYTES, HEADER_BYTES};

@@ -49,14 +49,9 @@ pub fn short_head(kind: u8, bytes: usize) -> ([u8; VARINT_BYTES_MAX + 1], usize)
     (head, length.len() + 1)
 }
 
-/// Writes what stands before a record's effects, which will be `bytes` long.
-pub fn write_head(into: &mut Vec<u8>, kind: u8, part: Option<(u64, &[ShardId])>, bytes: usize) {
+/// The same for one that is a part of `transaction`, which these shards log parts of, ascending.
+pub fn part_head(kind: u8, transaction: u64, shards: &[ShardId], bytes: usize) -> Vec<u8> {
     assert!(kind <= KIND_MAX);
-    let Some((transaction, shards)) = part else {
-        let (head, length) = short_head(kind, bytes);
-        into.extend(&head[..length]);
-        return;
-    };
     assert!(shards.is_sorted_by(|a, b| a < b), "the shards of a transaction, ascending");
     let mut head = Vec::with_capacity(16 + shards.len() * 3);
     head.push(kind | TAG_PART);
@@ -65,16 +60,15 @@ pub fn write_head(into: &mut Vec<u8>, kind: u8, part: Option<(u64, &[ShardId])>,
     for shard in shards {
         head.extend(Varint::new(u64::from(shard.0)).as_bytes());
     }
-    into.extend(Varint::new((head.len() + bytes) as u64).as_bytes());
-    into.extend(head);
+    let length = Varint::new((head.len() + bytes) as u64);
+    [length.as_bytes(), &head].concat()
 }
 
 /// A whole seal.
-pub fn write_seal(into: &mut Vec<u8>, epoch: Epoch) {
+pub fn seal(epoch: Epoch) -> Vec<u8> {
     let epoch = Varint::new(epoch.0);
-    into.push(1 + epoch.as_bytes().len() as u8);
-    into.push(TAG_SEAL);
-    into.extend(epoch.as_bytes());
+    let epoch = epoch.as_bytes();
+    [&[1 + epoch.len() as u8, TAG_SEAL], epoch].concat()
 }
 
 /// Bytes with a right CRC that are no records: written by a program that is not this one, or not right.
@@ -217,15 +211,18 @@ mod tests {
         }
     }
 
+    fn record(kind: u8, effects: &[u8]) -> Vec<u8> {
+        let (head, length) = short_head(kind, effects.len());
+        [&head[..length], effects].concat()
+    }
+
     #[test]
     fn records_of_all_shapes_come_back() {
-        let mut payload = Vec::new();
-        write_head(&mut payload, 3, None, 5);
-        payload.extend(b"hello");
+        let mut payload = record(3, b"hello");
         let shards = [ShardId(0), ShardId(300)];
-        write_head(&mut payload, 31, Some((1 << 40, &shards)), 2);
+        payload.extend(part_head(31, 1 << 40, &shards, 2));
         payload.extend(b"ok");
-        write_seal(&mut payload, Epoch(77));
+        payload.extend(seal(Epoch(77)));
         let mut records = Assembler::new(Lsn(10));
         records.push(&header(10, 77), &payload).expect("begins with 10");
         let first = records.next_record().expect("well formed").expect("whole");
@@ -252,8 +249,7 @@ mod tests {
             let mut begins = Vec::new();
             for value in &values {
                 begins.push(stream.len());
-                write_head(&mut stream, 1, None, value.len());
-                stream.extend(value);
+                stream.extend(record(1, value));
             }
             let mut records = Assembler::new(Lsn(1));
             let mut found = Vec::new();

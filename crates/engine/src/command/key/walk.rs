@@ -128,9 +128,10 @@ pub fn scan_options<'a>(args: Args<'a>) -> Result<ScanOptions<'a>, CommandError>
     Ok(options)
 }
 
-/// A cursor as Redis takes it: decimal digits after an optional sign (a minus counts from 2^64 down), below 2^64. No text at
-/// all is 0.
+/// A cursor as Redis takes it: decimal digits after an optional sign (a minus counts from 2^64 down), below 2^64. The text
+/// ends at a zero byte if it holds one, and no text at all is 0.
 pub(in crate::command) fn parse_cursor(text: &[u8]) -> Option<u64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     let (negative, digits) = match text {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
@@ -196,6 +197,10 @@ mod tests {
             (" 1", None),
             ("1 ", None),
             ("\t1", None),
+            ("\0\u{7f}\r\n", Some(0)),
+            ("12\0junk", Some(12)),
+            ("x\0", None),
+            ("-\0", None),
         ] {
             assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
         }

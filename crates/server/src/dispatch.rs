@@ -334,6 +334,8 @@ impl Core {
     fn must_drain(&mut self, conn: ConnId, id: CommandId, row: &Command, command: &Parsed, args: Args<'_>) -> bool {
         let strict = self.gates.contains(Gates::STRICT);
         let owner = match row.handler {
+            // An error is made here.
+            _ if !registry().entry(id).arity_ok(args.len()) => Some(self.id.0),
             Handler::Spread(Spread::Tries, _) => None,
             Handler::Spread(..) => self.single_owner(id, args),
             Handler::Server(server) if is_ordered(server) => None,

@@ -178,3 +178,22 @@ fn a_writer_that_does_not_read_for_long() {
         assert_eq!(client.receive().expect("a reply").as_str(), Some(number.to_string().as_str()));
     }
 }
+
+/// Commands with too few words, or just enough, behind some whose replies come from other shards.
+#[test]
+fn short_commands_behind_hops() {
+    const LEFT_OUT: &[&str] = &["shutdown", "quit", "monitor"];
+    let server = start(&[]);
+    let names = connect(&server).line("COMMAND LIST").expect("a reply");
+    let names: Vec<&str> = names.as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
+    assert!(names.len() > 200, "{} commands", names.len());
+    for name in names.into_iter().filter(|name| !LEFT_OUT.contains(name)) {
+        for rest in [&[][..], &["other"], &["other", "1"]] {
+            let mut commands: Vec<Vec<&str>> = ["a", "b", "c", "d", "e", "f"].map(|key| vec!["GET", key]).to_vec();
+            commands.push([&[name], rest].concat());
+            let replies = connect(&server).pipeline(&commands);
+            let replies = replies.unwrap_or_else(|error| panic!("{name} {rest:?}: {error}"));
+            assert_eq!(replies.len(), commands.len(), "{name} {rest:?}");
+        }
+    }
+}

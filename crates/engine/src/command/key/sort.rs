@@ -289,8 +289,10 @@ impl Elements {
     }
 }
 
-/// The number that a text is sorted by, as C's `strtod` takes it: spaces before it, and nothing is 0.
+/// The number that a text is sorted by, as C's `strtod` takes it: it ends at a zero byte, spaces may be before it, and
+/// nothing is 0.
 fn score(text: &[u8]) -> Result<f64, CommandError> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
     if text.is_empty() {
         return Ok(0.0);
     }

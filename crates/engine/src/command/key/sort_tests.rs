@@ -26,6 +26,7 @@ fn elements() {
     list(&mut t, "t", &["a", "b"]);
     list(&mut t, "f", &["1.5", "-2", "1e2", "0x10", " 7"]);
     list(&mut t, "g", &["5", ""]);
+    list(&mut t, "n", &["2\0y", "\0z\u{1}", "1"]);
     let (mut zset, mut set) = (ZSet::new(), Set::new());
     for (member, score) in [(b"1", 3.0), (b"3", 1.0), (b"2", 2.0)] {
         zset.add(member, score, &ZSetLimits::default());
@@ -56,6 +57,7 @@ fn elements() {
         ("sort t alpha", "*2 $1 a $1 b"),
         ("sort f", "*5 $2 -2 $3 1.5 $2  7 $4 0x10 $3 1e2"),
         ("sort g", "*2 $0  $1 5"),
+        ("sort n", "*3 $3 \0z\u{1} $1 1 $3 2\0y"),
         ("sort_ro l desc", "*4 $2 10 $1 3 $1 2 $1 1"),
         ("sort_ro l store d", "-ERR syntax error"),
         ("sort z", "*3 $1 1 $1 2 $1 3"),

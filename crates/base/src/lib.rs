@@ -17,7 +17,7 @@ pub mod time;
 pub use blob::Blob;
 pub use extended::Extended;
 pub use glob::glob_match;
-pub use number::{format_f64, parse_f64, parse_i64, parse_u64, strtod, write_i64};
+pub use number::{format_f64, parse_f64, parse_i64, parse_u64, skip_spaces, strtod, write_i64};
 pub use sha1::{SHA1_BYTES, sha1};
 pub use slot::{DbIndex, SLOT_COUNT, ShardId, Slot, shard_of, slot_of, slots_of};
 pub use text::{split_args, write_quoted};

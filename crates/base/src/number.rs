@@ -111,6 +111,12 @@ pub fn parse_f64(b: &[u8]) -> Option<f64> {
     Some(value)
 }
 
+/// What follows the spaces at the beginning, which are those of C's `isspace`.
+pub fn skip_spaces(b: &[u8]) -> &[u8] {
+    let spaces = b.iter().take_while(|c| matches!(c, b' ' | b'\t'..=b'\r')).count();
+    &b[spaces..]
+}
+
 /// A double as bounds of ranges of scores are read, which is how C's `strtod` reads a whole text: spaces before it count for
 /// nothing, an empty text is zero, and what overflows is infinite. None for NaN.
 pub fn strtod(b: &[u8]) -> Option<f64> {
@@ -119,8 +125,7 @@ pub fn strtod(b: &[u8]) -> Option<f64> {
     if b.is_empty() {
         return Some(0.0);
     }
-    let spaces = b.iter().take_while(|c| matches!(c, b' ' | b'\t'..=b'\r')).count();
-    let b = &b[spaces..];
+    let b = skip_spaces(b);
     if let Some((negative, exact)) = binary::parse_hex(b) {
         let (mantissa, exponent) = exact?.round(PRECISION, EXPONENT_MIN);
         let value = scale(mantissa, exponent);

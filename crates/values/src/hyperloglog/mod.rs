@@ -268,7 +268,7 @@ fn sigma(mut x: f64) -> f64 {
 }
 
 /// The sparse encoding in words, as PFDEBUG DECODE tells it; `None` when it is dense.
-pub fn describe(bytes: &[u8]) -> Option<Result<String, Fault>> {
+pub fn describe(bytes: &[u8]) -> Option<String> {
     (bytes[4] == SPARSE).then(|| sparse::describe(&bytes[HEADER_BYTES..]))
 }
 

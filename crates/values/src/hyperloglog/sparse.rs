@@ -129,12 +129,12 @@ fn join(bytes: &mut Vec<u8>, from: usize) {
     }
 }
 
-/// The runs in words.
-pub fn describe(registers: &[u8]) -> Result<String, Fault> {
+/// The runs in words. Of a run that misses its second byte, that is 0, as Redis has it.
+pub fn describe(registers: &[u8]) -> String {
+    let padded = [registers, &[0]].concat();
     let mut words = Vec::new();
     let mut at = 0;
-    while at < registers.len() {
-        let run = Run::read(&registers[at..]).ok_or(Fault::Corrupt)?;
+    while let Some(run) = (at < registers.len()).then(|| Run::read(&padded[at..])).flatten() {
         words.push(match (run.value, run.len) {
             (0, 1) => format!("z:{}", run.count),
             (0, _) => format!("Z:{}", run.count),
@@ -142,5 +142,5 @@ pub fn describe(registers: &[u8]) -> Result<String, Fault> {
         });
         at += run.len;
     }
-    Ok(words.join(" "))
+    words.join(" ")
 }

@@ -76,7 +76,10 @@ fn what_is_none() {
     let mut short = new();
     short.pop();
     assert_eq!((check(&short), count(&short)), (Ok(()), Err(Fault::Corrupt)));
-    assert_eq!(describe(&new()), Some(Ok("Z:16384".to_owned())));
+    assert_eq!(describe(&new()), Some("Z:16384".to_owned()));
+    short = new();
+    short.push(0x6F);
+    assert_eq!(describe(&short).as_deref(), Some("Z:16384 Z:12033"));
 }
 
 proptest! {

@@ -6,7 +6,7 @@
 mod deadline;
 mod read;
 mod values;
-pub(super) mod walk;
+pub(in crate::command) mod walk;
 mod write;
 
 use pinyon_values::Item;

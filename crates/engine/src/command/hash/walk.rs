@@ -174,6 +174,9 @@ fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.array(0);
         return Ok(Effect::None);
     };
+    if count < -REPEATS_MAX {
+        return Err(CommandError::text("ERR value is out of range"));
+    }
     if count < 0 {
         let count = count.unsigned_abs() as usize;
         begin(&mut cx.out, count, with_values);
@@ -205,9 +208,6 @@ fn random_count(args: Args<'_>) -> Result<i64, CommandError> {
         return Err(CommandError::Syntax);
     }
     if args.len() == 4 && !(-i64::MAX / 2..=i64::MAX / 2).contains(&count) {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
-    if count < -REPEATS_MAX {
         return Err(CommandError::text("ERR value is out of range"));
     }
     Ok(count)
@@ -329,6 +329,8 @@ mod tests {
             ("hrandfield h -3", "*3 $1 a $1 a $1 a"),
             ("hrandfield h -2 withvalues", "*4 $1 a $1 1 $1 a $1 1"),
             ("hrandfield h 5 withvalues", "*2 $1 a $1 1"),
+            ("hrandfield h -2147483648", "-ERR value is out of range"),
+            ("hrandfield nokey -2147483648", "*0"),
             ("hrandfield h x", "-ERR value is not an integer or out of range"),
             ("hrandfield h 1 foo", "-ERR syntax error"),
             ("hrandfield h 1 withvalues x", "-ERR syntax error"),

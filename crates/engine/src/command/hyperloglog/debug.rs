@@ -45,7 +45,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let bytes = checked(value)?.to_vec();
     if named("DECODE") {
         let words = hyperloglog::describe(&bytes).ok_or(CommandError::text("ERR HLL encoding is not sparse"))?;
-        cx.out.bulk(words.map_err(fault)?.as_bytes());
+        cx.out.bulk(words.as_bytes());
         return Ok(Effect::None);
     }
     if named("ENCODING") {

@@ -6,7 +6,7 @@
 
 use std::cmp::Ordering;
 
-use pinyon_base::{parse_f64, parse_i64};
+use pinyon_base::{parse_f64, parse_i64, skip_spaces};
 use pinyon_resp::{Args, Writer};
 use pinyon_values::list::List;
 use pinyon_values::{Collection, CollectionRef};
@@ -15,7 +15,7 @@ use crate::command::row::{
     Arg, ArgKind, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec, Spread,
 };
 use crate::keyspace::{Key, Keyspace, Ttl, ValueRef};
-use crate::{CommandError, Cx, Effect};
+use crate::{CommandError, Cx, Effect, until_nul};
 
 pub(super) const SORT: Command = Command {
     name: "sort",
@@ -292,12 +292,11 @@ impl Elements {
 /// The number that a text is sorted by, as C's `strtod` takes it: it ends at a zero byte, spaces may be before it, and
 /// nothing is 0.
 fn score(text: &[u8]) -> Result<f64, CommandError> {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = until_nul(text);
     if text.is_empty() {
         return Ok(0.0);
     }
-    parse_f64(text.trim_ascii_start())
-        .ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
+    parse_f64(skip_spaces(text)).ok_or(CommandError::text("ERR One or more scores can't be converted into double"))
 }
 
 /// What a pattern and an element name; None: nothing that could be there.

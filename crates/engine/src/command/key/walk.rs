@@ -5,9 +5,9 @@ use pinyon_base::glob::glob_match;
 use pinyon_base::number::parse_i64;
 use pinyon_resp::Args;
 
-use crate::CommandError;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, ServerCommand};
 use crate::keyspace::{KeyType, Shard};
+use crate::{CommandError, until_nul};
 
 pub(super) const KEYS: Command = Command {
     name: "keys",
@@ -131,8 +131,7 @@ pub fn scan_options<'a>(args: Args<'a>) -> Result<ScanOptions<'a>, CommandError>
 /// A cursor as Redis takes it: decimal digits after an optional sign (a minus counts from 2^64 down), below 2^64. The text
 /// ends at a zero byte if it holds one, and no text at all is 0.
 pub(in crate::command) fn parse_cursor(text: &[u8]) -> Option<u64> {
-    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
-    let (negative, digits) = match text {
+    let (negative, digits) = match until_nul(text) {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),

@@ -9,6 +9,7 @@ use pinyon_resp::{Args, Writer};
 use pinyon_values::set::{Set, SetRef};
 
 use super::write_item;
+use crate::command::hash::walk::REPEATS_MAX;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
 
@@ -169,6 +170,9 @@ fn srandmember_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), CommandError>
         cx.out.array(0);
         return Ok(());
     };
+    if count < -REPEATS_MAX {
+        return Err(CommandError::text("ERR value is out of range"));
+    }
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
         cx.out.array(wanted);

@@ -76,6 +76,7 @@ fn by_chance() {
         ("spop none 1 2", "-ERR syntax error"),
         ("srandmember none", "$-1"),
         ("srandmember none 3", "*0"),
+        ("srandmember none -2147483648", "*0"),
         ("srandmember none abc", "-ERR value is not an integer or out of range"),
     ]);
     t.run("sadd s a b c d e");
@@ -83,6 +84,7 @@ fn by_chance() {
     assert_eq!(elements(&t.run("srandmember s 2")).len(), 2);
     assert_eq!(elements(&t.run("srandmember s 4")).len(), 4);
     assert!(t.run("srandmember s -20").starts_with("*20 "));
+    t.expect(&[("srandmember s -2147483648", "-ERR value is out of range")]);
     let popped = t.run("spop s");
     assert_eq!(t.effect(), Effect::Recorded { changes: 1 });
     assert_eq!(t.run(&format!("sismember s {}", popped.split(' ').nth(1).expect("a member"))), ":0");

@@ -1,6 +1,6 @@
 //! IDs of entries as clients write them.
 
-use pinyon_base::parse_i64;
+use pinyon_base::{parse_i64, skip_spaces};
 use pinyon_resp::Writer;
 use pinyon_values::stream::StreamId;
 
@@ -60,7 +60,7 @@ fn parse_u64_leniently(text: &[u8]) -> Option<u64> {
     if let Some(number) = parse_i64(text) {
         return u64::try_from(number).ok();
     }
-    let digits = text.trim_ascii_start();
+    let digits = skip_spaces(text);
     let (is_negative, digits) = match digits {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -151,6 +151,7 @@ mod tests {
         let id = |ms, seq| Ok(StreamId { ms, seq });
         assert_eq!(parse_strict(b"5", 7), id(5, 7));
         assert_eq!(parse_strict(b"5-0", 7), id(5, 0));
+        assert_eq!(parse_strict(b"\x0b4", 7), id(4, 7));
         assert_eq!(parse_strict(b"007-+3", 0), id(7, 3));
         assert_eq!((parse(b"-", 1), parse(b"+", 1)), (Ok(StreamId::MIN), Ok(StreamId::MAX)));
         assert_eq!(parse_new(b"9-*"), Ok((9, Seq::Next)));

@@ -7,6 +7,7 @@ use pinyon_resp::{Args, Writer};
 use pinyon_values::zset::ZSet;
 
 use super::{write_count, write_element};
+use crate::command::hash::walk::REPEATS_MAX;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
 
@@ -69,6 +70,9 @@ fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.array(0);
         return Ok(Effect::None);
     };
+    if count < -REPEATS_MAX {
+        return Err(CommandError::text("ERR value is out of range"));
+    }
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
         write_count(&mut cx.out, wanted, with_scores);

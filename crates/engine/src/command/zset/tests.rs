@@ -251,12 +251,14 @@ fn by_chance_and_in_steps() {
     let mut t = Trial::new();
     t.expect(&[
         ("zrandmember none", "$-1"),
+        ("zrandmember none -2147483648", "*0"),
         ("zrandmember none 1", "*0"),
         ("zrandmember none 1 foo", SYNTAX),
         ("zrandmember none 9223372036854775807 withscores", "-ERR value is out of range"),
         ("zscan none 0", "*2 $1 0 *0"),
     ]);
     t.run("zadd z 1 a 2.5 b");
+    t.expect(&[("zrandmember z -2147483648", "-ERR value is out of range")]);
     assert!(t.run("zrandmember z -9 withscores").starts_with("*18 "));
     t.expect(&[("zscan z 0", "*2 $1 0 *4 $1 a $1 1 $1 b $3 2.5"), ("zscan z 0 match b", "*2 $1 0 *2 $1 b $3 2.5")]);
     for i in 0..1000 {

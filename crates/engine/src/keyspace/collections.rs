@@ -303,9 +303,20 @@ impl Keyspace<'_> {
     /// in it, and takes note of the deadlines of fields. False: the key is gone.
     #[inline]
     pub fn changed<T: Typed>(&mut self, key: Key<'_>) -> bool {
+        self.shard.ledger.watches.changed(self.db, key.hash);
+        self.settle::<T>(key)
+    }
+
+    /// As [`Keyspace::changed`], for what WATCH does not see in Redis: a stream's groups, and its last id.
+    pub fn changed_unwatched<T: Typed>(&mut self, key: Key<'_>) -> bool {
+        self.shard.ledger.watches.changed_unwatched(self.db, key.hash);
+        self.settle::<T>(key)
+    }
+
+    #[inline]
+    fn settle<T: Typed>(&mut self, key: Key<'_>) -> bool {
         let db = self.db;
         let Shard { tables, ledger, wheel, lent, .. } = &mut *self.shard;
-        ledger.watches.changed(db, key.hash);
         let Some(mut found) = tables[usize::from(db.0)].find(key) else { return false };
         if found.is_packed() {
             let is_lent = lent.key.take() == Some((db, key.hash));

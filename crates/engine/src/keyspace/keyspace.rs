@@ -177,6 +177,7 @@ impl<'a> Keyspace<'a> {
     /// Appends to the string and returns its new length; creates the key without a deadline. The key must not hold another
     /// type.
     pub fn append(&mut self, key: Key<'_>, tail: &[u8]) -> usize {
+        self.shard.ledger.watches.changed(self.db, key.hash);
         self.change_text(key, tail.len(), |text| text.extend_from_slice(tail), Some(tail)).unwrap_or_else(|| {
             self.put(key, NewValue::Text(tail), Ttl::Clear);
             tail.len()
@@ -186,6 +187,7 @@ impl<'a> Keyspace<'a> {
     /// Overwrites the string from `offset` on, padding with zero bytes up to there, and returns its new length; creates the
     /// key without a deadline. The key must not hold another type. `bytes` must not be empty.
     pub fn set_range(&mut self, key: Key<'_>, offset: usize, bytes: &[u8]) -> usize {
+        self.shard.ledger.watches.changed(self.db, key.hash);
         let end = offset + bytes.len();
         let overwrite = |text: &mut Vec<u8>| {
             if text.len() < end {
@@ -200,6 +202,11 @@ impl<'a> Keyspace<'a> {
             self.put(key, NewValue::Raw(&text), Ttl::Clear);
             text.len()
         })
+    }
+
+    /// Gives the string the encoding "raw". Nobody who watches the key is told: its bytes stay as they are.
+    pub fn make_raw(&mut self, key: Key<'_>) {
+        self.change_text(key, 0, |_| (), None);
     }
 
     /// Takes the value out, with its deadline and access word.
@@ -364,7 +371,7 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Changes a string that is there, which may become `growth` bytes longer, and returns its new length; its encoding is
-    /// "raw" afterwards. `tail`: the change is to append this.
+    /// "raw" afterwards. `tail`: the change is to append this. The caller tells those who watch the key.
     fn change_text(
         &mut self,
         key: Key<'_>,
@@ -376,7 +383,6 @@ impl<'a> Keyspace<'a> {
         let db = self.db;
         let Shard { tables, now, ledger, touch, scratch, .. } = &mut *self.shard;
         let mut found = lookup(tables, db, key, *now, ledger)?;
-        ledger.watches.changed(db, key.hash);
         let old_access = found.entry().access();
         let access = if no_touch { old_access } else { touch.word_after(old_access, *now) };
         found.set_access(access);

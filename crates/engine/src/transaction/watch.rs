@@ -112,6 +112,12 @@ impl Watches {
         if !self.keys.is_empty() {
             self.tell(db, hash);
         }
+        self.changed_unwatched(db, hash);
+    }
+
+    /// A key has changed in a way that only those who wait for it are told of.
+    #[inline]
+    pub fn changed_unwatched(&mut self, db: DbIndex, hash: u64) {
         if !self.waits.is_empty() {
             self.waits.changed(db, hash);
         }

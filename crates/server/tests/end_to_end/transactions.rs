@@ -166,6 +166,8 @@ fn silence_inside_a_multi() {
     }
 }
 
+const GROUP_READ: [&str; 3] = ["XADD a 1-1 f v", "XGROUP CREATE a g 0", "XREADGROUP GROUP g c STREAMS a >"];
+
 /// What somebody else does to watched keys between WATCH and EXEC, and whether it is a change.
 #[test]
 fn watched_keys() {
@@ -206,6 +208,22 @@ fn watched_keys() {
         (&["DEBUG SET-ACTIVE-EXPIRE 0", "SET a 1 PX 1", "DEBUG SLEEP 0.01"], "a", &["FLUSHALL"], false),
         (&["DEBUG SET-ACTIVE-EXPIRE 0", "SET a 1 PX 300"], "a b c d", &["DEBUG SLEEP 0.35"], true),
         (&["DEBUG SET-ACTIVE-EXPIRE 1", "SET a 1 PX 300"], "a b c d", &["DEBUG SLEEP 0.35"], true),
+        // The groups of a stream are not seen, its entries are.
+        (&["XADD a 1-1 f v"], "a", &["XGROUP CREATE a g 0"], false),
+        (&[], "a", &["XGROUP CREATE a g 0 MKSTREAM"], true),
+        (&["XADD a 1-1 f v", "XGROUP CREATE a g 0"], "a", &["XGROUP SETID a g 1-1"], false),
+        (&["XADD a 1-1 f v", "XGROUP CREATE a g 0"], "a", &["XGROUP DESTROY a g"], false),
+        (&["XADD a 1-1 f v", "XGROUP CREATE a g 0"], "a", &["XREADGROUP GROUP g c STREAMS a >"], false),
+        (&GROUP_READ, "a", &["XACK a g 1-1"], false),
+        (&GROUP_READ, "a", &["XCLAIM a g d 0 1-1"], false),
+        (&GROUP_READ, "a", &["XAUTOCLAIM a g d 0 0"], false),
+        (&["XADD a 1-1 f v"], "a", &["XSETID a 9-9"], false),
+        (&["XADD a 1-1 f v"], "a", &["XDEL a 1-1"], true),
+        // A bit that stays as it is changes nothing.
+        (&["SET a abc"], "a", &["SETBIT a 0 0"], false),
+        (&["SET a abc"], "a", &["SETBIT a 0 1"], true),
+        (&["SET a abc"], "a", &["BITFIELD a SET u8 0 97"], false),
+        (&["SET a 12"], "a", &["BITFIELD a SET u8 0 97"], true),
     ];
     // The EXEC on the shard of one key, on three shards, with commands of the server's own, and of nothing.
     let queues = [&["SET q 1"][..], &["SET q 1", "SET r 1", "SET s 1"], &["SET q 1", "CLIENT GETNAME"], &[]];

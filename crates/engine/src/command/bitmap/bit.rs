@@ -42,7 +42,7 @@ fn setbit(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if old.is_some() && was_set == is_set {
         if !is_raw {
             // Its encoding does change.
-            cx.ks.set_range(key, at, &[byte]);
+            cx.ks.make_raw(key);
         }
         return Ok(Effect::None);
     }

@@ -155,12 +155,9 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
             changes += 1;
         }
     }
-    if changes == 0
-        && !is_raw
-        && let Some(first) = cx.ks.peek(key).and_then(|value| value.as_bytes(&mut [0; 20]).first().copied())
-    {
+    if changes == 0 && !is_raw {
         // Its encoding does change.
-        cx.ks.set_range(key, 0, &[first]);
+        cx.ks.make_raw(key);
     }
     Ok(if changes > 0 || grows { Effect::AsSent { changes: changes.max(1) } } else { Effect::None })
 }

@@ -171,7 +171,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if changes == 0 {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes })
 }
 
@@ -263,6 +263,6 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if changes == 0 {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes: changes as u32 })
 }

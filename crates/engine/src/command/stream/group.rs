@@ -116,7 +116,10 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if !stream.add_group(name, ConsumerGroup::new(from, options.entries_read)) {
         return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
     }
-    cx.ks.changed::<Stream>(key);
+    match last_id {
+        Some(_) => cx.ks.changed_unwatched::<Stream>(key),
+        None => cx.ks.changed::<Stream>(key),
+    };
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -162,7 +165,7 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         text => id::parse(text, 0)?,
     };
     group.entries_read = options.entries_read;
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -190,7 +193,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if removed.is_none() {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes: 1 })
 }
 
@@ -220,7 +223,7 @@ fn createconsumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandErro
     if !is_new {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes: 1 })
 }
 
@@ -247,7 +250,7 @@ fn delconsumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
     if pending.is_none() {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes: 1 })
 }
 

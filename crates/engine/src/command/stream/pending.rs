@@ -46,7 +46,7 @@ fn xack(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if acknowledged == 0 {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     Ok(Effect::AsSent { changes: acknowledged })
 }
 

@@ -72,7 +72,7 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if max_deleted != StreamId::MIN {
         stream.max_deleted_id = max_deleted;
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_unwatched::<Stream>(key);
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }

@@ -170,7 +170,7 @@ fn told(shard: &mut Shard, now: i64) -> Vec<String> {
                     sorted(ask(shard, db, &format!("SMEMBERS {key}"))).into_iter().map(|line| vec![line]).collect()
                 }
                 "zset" => vec![ask(shard, db, &format!("ZRANGE {key} 0 -1 WITHSCORES"))],
-                "stream" => vec![ask(shard, db, &format!("XINFO STREAM {key} FULL COUNT 0"))],
+                "stream" => vec![without_seen_times(ask(shard, db, &format!("XINFO STREAM {key} FULL COUNT 0")))],
                 _ => vec![ask(shard, db, &format!("GET {key}"))],
             };
             all.push(format!("{} {key} {deadline:?} {lines:?}", db.0));
@@ -179,6 +179,13 @@ fn told(shard: &mut Shard, now: i64) -> Vec<String> {
     shard.set_replaying(false);
     all.sort();
     all
+}
+
+/// When a consumer was last seen: reading again what is pending makes no record.
+fn without_seen_times(mut lines: Vec<String>) -> Vec<String> {
+    let named: Vec<usize> = (0..lines.len()).filter(|&at| lines[at] == "seen-time").collect();
+    named.iter().rev().for_each(|at| drop(lines.remove(at + 1)));
+    lines
 }
 
 /// Fields with their values and deadlines.

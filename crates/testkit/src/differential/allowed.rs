@@ -160,6 +160,8 @@ pub(super) fn is_avoided(args: &[Vec<u8>]) -> bool {
     match &args[0].to_ascii_lowercase()[..] {
         // See BY_LEX.
         b"zrange" | b"zrangestore" => has(b"bylex"),
+        // Redis may not be able to read the numbers (see `is_stale_errno`), and then stores nothing.
+        b"sort" => has(b"store") && !has(b"alpha"),
         // Came with Redis 7.2 and 7.4, for the oracle that has no other use for it.
         b"zrank" | b"zrevrank" => args.len() > 3,
         b"hscan" => has(b"novalues"),

@@ -23,7 +23,7 @@ pub use generate::Era;
 
 use crate::{Address, Client};
 use allowed::{How, how, is_counted_differently};
-use compare::{Reply, compare};
+use compare::{Reply, compare, is_stale_errno};
 use generate::{Generator, full_name};
 use side::Side;
 use vocabulary::is_key;
@@ -174,6 +174,10 @@ impl Differential {
             let how = how(&name, args.len());
             counts_differ |= is_counted_differently(&name, oracle.has_error(), oracle.is_null());
             let agreed = match compare(how, &name, &oracle, &subject) {
+                Err(_) if is_stale_errno(&name, &oracle, &subject) => {
+                    counts_differ = true;
+                    Ok(Ok(()))
+                }
                 Ok(()) => self.look_closer(how, connection, args, &oracle, &subject),
                 Err(why) => Ok(Err(why)),
             };

@@ -241,7 +241,7 @@ impl Log {
         loop {
             let room = self.config.frame_raw_max - self.open.payload.len();
             let (now, later) = piece.split_at(piece.len().min(room));
-            self.open.payload.extend(now, self.config.align);
+            self.open.payload.extend(now, self.config.align, self.config.frame_raw_max);
             if later.is_empty() {
                 return;
             }
@@ -384,10 +384,15 @@ impl Log {
         kept.unwrap_or_else(|| AlignedBuffer::new(length, self.config.align))
     }
 
-    /// Memory for later frames.
+    /// Memory for later frames: those that are under way at once, and as many that are filled meanwhile. The longest are kept.
     fn keep(&mut self, buffer: AlignedBuffer) {
-        if self.buffers.len() < self.config.writes_max {
+        let buffer = buffer.whole();
+        if self.buffers.len() < 2 * self.config.writes_max {
             self.buffers.push(buffer);
+        } else if let Some(least) = self.buffers.iter_mut().min_by_key(|kept| kept.len())
+            && least.len() < buffer.len()
+        {
+            *least = buffer;
         }
     }
 

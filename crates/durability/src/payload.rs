@@ -5,6 +5,9 @@
 use crate::aligned::AlignedBuffer;
 use crate::frame::{self, CRC_BYTES, HEADER_BYTES};
 
+/// Beyond this it gets all the room that it can use: growing on would copy it, and the memory left behind is of no use.
+const GROWS_UP_TO: usize = 32 << 10;
+
 /// See the file's head.
 #[derive(Default)]
 pub struct Payload {
@@ -34,12 +37,12 @@ impl Payload {
         self.buffer.get(HEADER_BYTES..HEADER_BYTES + self.length).unwrap_or_default()
     }
 
-    /// Appends `bytes`; the buffer's address is to be a multiple of `align`.
+    /// Appends `bytes`; the buffer's address is to be a multiple of `align`. It will become `most` bytes long, at most.
     #[inline]
-    pub fn extend(&mut self, bytes: &[u8], align: u32) {
+    pub fn extend(&mut self, bytes: &[u8], align: u32, most: usize) {
         let end = self.length + bytes.len();
         if end > self.room {
-            self.grow(end, align);
+            self.grow(end, align, most);
         }
         if !bytes.is_empty() {
             self.buffer[HEADER_BYTES + self.length..][..bytes.len()].copy_from_slice(bytes);
@@ -48,8 +51,9 @@ impl Payload {
     }
 
     #[cold]
-    fn grow(&mut self, length: usize, align: u32) {
-        let extent = frame::extent(length.max(2 * self.length), align);
+    fn grow(&mut self, length: usize, align: u32, most: usize) {
+        let room = if 2 * length > GROWS_UP_TO { most } else { 2 * length };
+        let extent = frame::extent(length.max(room), align);
         let mut grown = Payload::reuse(AlignedBuffer::new(extent as usize, align), align);
         if self.length > 0 {
             let kept = HEADER_BYTES..HEADER_BYTES + self.length;
@@ -79,17 +83,18 @@ mod tests {
         let mut expected = Vec::new();
         for i in 0..2000u32 {
             let piece = vec![i as u8; i as usize % 40];
-            payload.extend(&piece, 512);
+            payload.extend(&piece, 512, 40_000);
             expected.extend(piece);
             assert_eq!(payload.bytes(), expected);
         }
+        assert_eq!(payload.buffer.len() as u64 / 512, frame::extent(40_000, 512) / 512);
         let frame = payload.into_frame(512);
         assert_eq!(frame.len() as u64, frame::extent(expected.len(), 512));
         assert_eq!(frame.as_ptr().addr() % 512, 0);
         assert_eq!(&frame[HEADER_BYTES..][..expected.len()], expected);
         let mut again = Payload::reuse(frame, 512);
         assert!(again.is_empty() && again.bytes().is_empty());
-        again.extend(b"next", 512);
+        again.extend(b"next", 512, 40_000);
         assert_eq!(again.bytes(), b"next");
     }
 }

@@ -118,6 +118,25 @@ pub fn open_direct(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
+/// Makes a file of `bytes` zeros, or empties the one that is there, by reserving its blocks: nothing is written, but the file
+/// system notes at each first write that the block is in use now. Where it cannot reserve, as [`fill_direct`].
+///
+/// # Errors
+/// What the system says.
+pub fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(libc::O_CLOEXEC).open(path)?;
+    let length = libc::off_t::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    // SAFETY: plain call on an open file.
+    if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EOPNOTSUPP | libc::ENOSYS) => fill_direct(path, bytes),
+        _ => Err(error),
+    }
+}
+
 /// Makes a file of `bytes` zeros, or empties the one that is there: past the page cache, where the file system can do that, so
 /// that it costs the cpu nearly nothing. It blocks; what it writes is not yet durable.
 ///
@@ -152,7 +171,11 @@ mod tests {
             fill_direct(&path, bytes).expect("filled");
             let found = std::fs::read(&path).expect("it is there");
             assert!(found.len() as u64 == bytes && found.iter().all(|byte| *byte == 0), "{bytes}");
+            std::fs::write(&path, b"what was there").expect("written");
+            reserve(&path, bytes).expect("reserved");
+            assert!(std::fs::read(&path).expect("it is there") == found, "{bytes}");
         }
+        assert!(reserve(Path::new("/nowhere/at/all"), 4096).is_err());
         std::fs::remove_file(&path).expect("it is ours");
         assert!(fill_direct(Path::new("/nowhere/at/all"), 4096).is_err());
     }

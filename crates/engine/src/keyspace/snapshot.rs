@@ -44,6 +44,10 @@ const ENTRY_COST: usize = 128;
 /// Collections that take more memory are saved in pieces, of so many elements.
 const AT_ONCE_BYTES_MAX: usize = 64 << 10;
 const ELEMENTS_PER_PIECE: usize = 64;
+/// A batch of so many bytes is full: what comes next goes into another one, as growing on would copy it.
+const FULL_BYTES: usize = if cfg!(test) { 2 << 10 } else { 512 << 10 };
+/// Memory of a batch that is kept for the next.
+const SPARE_BYTES_MAX: usize = 2 * FULL_BYTES;
 
 /// Entries that were saved, in order.
 #[derive(Default)]
@@ -104,13 +108,14 @@ impl Batch {
         bytes(at, self.bytes.len(), each);
     }
 
-    /// Puts another one, which continues nothing, behind this one.
-    fn append(&mut self, mut other: Batch) {
-        let offset = self.bytes.len();
-        self.bytes.append(&mut other.bytes);
-        self.marks.extend(other.marks.drain(..).map(|(at, mark)| (at + offset, mark)));
-        self.blob_bytes += other.blob_bytes;
-        self.entries += other.entries;
+    /// An empty one in its memory, and that is none if it has become unusually long.
+    fn emptied(mut self) -> Batch {
+        if self.bytes.capacity() > SPARE_BYTES_MAX {
+            return Batch::default();
+        }
+        self.bytes.clear();
+        self.marks.clear();
+        Batch { bytes: self.bytes, marks: self.marks, ..Batch::default() }
     }
 
     /// Begins an entry: all but its value.
@@ -161,6 +166,8 @@ pub(super) struct Walk {
     db: DbIndex,
     /// Where it goes on; `None`: all segments have been walked.
     hash: Option<u64>,
+    /// Batches that are full, in the order in which they are to be taken; then comes the one that is being filled.
+    full: VecDeque<Batch>,
     batch: Batch,
     big: Option<Big>,
     /// What was saved by changes while the big one was amid its pieces.
@@ -190,8 +197,8 @@ impl Big {
 
 impl Walk {
     fn new(db: DbIndex) -> Walk {
-        let (batch, aside) = Default::default();
-        Walk { db, hash: Some(0), batch, big: None, aside, discards: false, saved: 0, bigs: 0 }
+        let (full, batch, aside) = Default::default();
+        Walk { db, hash: Some(0), full, batch, big: None, aside, discards: false, saved: 0, bigs: 0 }
     }
 
     /// Saves an entry that is about to change.
@@ -199,7 +206,10 @@ impl Walk {
         self.saved += 1;
         match (&mut self.big, entry.value()) {
             _ if self.discards => {}
-            (None, _) => self.batch.save(self.db, entry),
+            (None, _) => {
+                self.begin_another_when_full();
+                self.batch.save(self.db, entry);
+            }
             (Some(big), ValueRef::Collection(collection)) if *big.key == *entry.key() => {
                 while !big.piece(collection, usize::MAX, &mut self.batch.bytes) {}
                 self.end_big();
@@ -211,7 +221,17 @@ impl Walk {
     fn end_big(&mut self) {
         self.big = None;
         self.bigs += 1;
-        self.batch.append(std::mem::take(&mut self.aside));
+        if !self.aside.is_empty() {
+            let before = std::mem::replace(&mut self.batch, std::mem::take(&mut self.aside));
+            self.full.extend((!before.is_empty()).then_some(before));
+        }
+    }
+
+    fn begin_another_when_full(&mut self) {
+        if self.batch.bytes.len() >= FULL_BYTES && self.big.is_none() {
+            let bytes = Vec::with_capacity(FULL_BYTES + AT_ONCE_BYTES_MAX);
+            self.full.push_back(std::mem::replace(&mut self.batch, Batch { bytes, ..Batch::default() }));
+        }
     }
 
     fn visit(&mut self, hash_of: impl FnOnce(&[u8]) -> u64, slot: &Slot, budget: &mut usize) -> Visit {
@@ -223,6 +243,7 @@ impl Walk {
             self.begin_big(entry, collection, hash_of(entry.key()));
             return Visit::Begun;
         }
+        self.begin_another_when_full();
         let before = self.batch.bytes.len();
         self.save_first(entry);
         *budget = budget.saturating_sub(self.batch.bytes.len() - before + ENTRY_COST);
@@ -236,25 +257,31 @@ impl Walk {
         self.big = Some(Big { key: entry.key().into(), hash, encoder, saving: Saving::default() });
     }
 
-    fn is_amid(&self) -> bool {
-        self.big.is_some() || self.batch.continues
+    /// Bytes that have been saved and not yet been taken.
+    fn saved_bytes(&self) -> usize {
+        self.full.iter().chain([&self.batch, &self.aside]).map(Batch::bytes).sum()
     }
 
-    /// What has been saved so far.
-    fn take(&mut self) -> Option<Batch> {
+    fn is_amid(&self) -> bool {
+        self.big.is_some() || self.full.front().unwrap_or(&self.batch).continues
+    }
+
+    /// What has been saved so far; what comes next goes into `spare`.
+    fn take(&mut self, spare: &mut Batch) -> Option<Batch> {
+        if let Some(first) = self.full.pop_front() {
+            return Some(first);
+        }
         if self.batch.is_empty() {
             return None;
         }
-        let continues = self.big.is_some();
-        // The next one will be about as long.
-        let bytes = Vec::with_capacity(self.batch.bytes.len());
-        Some(std::mem::replace(&mut self.batch, Batch { bytes, continues, ..Batch::default() }))
+        let next = Batch { continues: self.big.is_some(), ..std::mem::take(spare) };
+        Some(std::mem::replace(&mut self.batch, next))
     }
 
     fn give_up(&mut self) {
         self.discards = true;
         self.big = None;
-        (self.batch, self.aside) = Default::default();
+        (self.full, self.batch, self.aside) = Default::default();
     }
 }
 
@@ -340,6 +367,8 @@ pub(super) struct Snapshot {
     flushed: Vec<Table>,
     /// Batches of tables that need no walk any more.
     done: Vec<Batch>,
+    /// An empty one, mostly with the memory of one that was written: new memory has to be cleared by the kernel first.
+    spare: Batch,
     entries: u64,
     saved: u64,
     /// What walks that have ended, or are not wanted any more, say of big collections.
@@ -472,7 +501,7 @@ impl Shard {
         }
         let mut tables = snapshot.flushed.iter_mut().chain(&mut self.tables);
         if let Some(walk) = tables.find(|table| table.is_amid()).and_then(|table| table.walk.as_mut()) {
-            return walk.take();
+            return walk.take(&mut snapshot.spare);
         }
         if let Some(batch) = snapshot.done.pop() {
             return Some(batch);
@@ -481,7 +510,7 @@ impl Shard {
         let mut is_walking = false;
         for walk in walks {
             is_walking = true;
-            if let Some(batch) = walk.take() {
+            if let Some(batch) = walk.take(&mut snapshot.spare) {
                 return Some(batch);
             }
         }
@@ -491,11 +520,18 @@ impl Shard {
         None
     }
 
+    /// A batch that was taken is not needed any more: the next goes into its memory.
+    pub fn give_back(&mut self, batch: Batch) {
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.spare = batch.emptied();
+        }
+    }
+
     /// Bytes that have been saved and not yet been taken.
     pub fn saved_bytes(&self) -> usize {
         let Some(snapshot) = &self.snapshot else { return 0 };
         let walks = self.tables.iter().chain(&snapshot.flushed).filter_map(|table| table.walk.as_ref());
-        let walking: usize = walks.map(|walk| walk.batch.bytes() + walk.aside.bytes()).sum();
+        let walking: usize = walks.map(|walk| walk.saved_bytes()).sum();
         walking + snapshot.done.iter().map(Batch::bytes).sum::<usize>()
     }
 
@@ -521,6 +557,7 @@ impl Snapshot {
         let Some(walk) = walk else { return };
         self.saved += walk.saved;
         self.bigs += walk.bigs;
+        self.done.extend(walk.full);
         if !walk.batch.is_empty() {
             self.done.push(walk.batch);
         }

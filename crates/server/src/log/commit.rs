@@ -104,11 +104,18 @@ impl Core {
         let Some(number) = log.log.wants_segment() else { return };
         let Some(mut maker) = log.maker.take() else { return };
         let (disk, header, fault) = (log.disk, log.header(number), log.segment_fault);
+        let always = log.log.is_always();
         let make = move |files: &Files| {
             // The core's own thread, which has the same cpu, comes first.
             files.set_class(Class::Nice);
             let fill = |spare: &str| {
-                let filled = ring_files::fill_direct(&disk.path(spare), header.bytes);
+                let path = disk.path(spare);
+                // Who waits for every write pays beforehand for what the file system would have to note.
+                let filled = if always {
+                    ring_files::fill_direct(&path, header.bytes)
+                } else {
+                    ring_files::reserve(&path, header.bytes)
+                };
                 filled.map_err(|error| failed("fill", spare, error))
             };
             let path = header.name().path();

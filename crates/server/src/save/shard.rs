@@ -183,7 +183,10 @@ impl Core {
                 None => file.finish(files),
             };
             written.then(move |result| {
-                Mail::Errand(Box::new(move |core: &mut Core, io: &mut Io| core.batch_written(io, id, result)) as Errand)
+                Mail::Errand(Box::new(move |core: &mut Core, io: &mut Io| {
+                    batch.into_iter().for_each(|batch| core.exec.shard.give_back(batch));
+                    core.batch_written(io, id, result);
+                }) as Errand)
             })
         });
     }

@@ -11,12 +11,14 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{c_long, c_void};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU16, AtomicU64, Ordering};
+use std::thread::{self, Thread};
 
 // Links the library whose functions are declared below.
 use mimalloc as _;
@@ -31,6 +33,7 @@ unsafe extern "C" {
     fn mi_free(block: *mut c_void);
     fn mi_good_size(size: usize) -> usize;
     fn mi_collect(force: bool);
+    fn mi_option_set_default(option: i32, value: c_long);
     fn mi_process_info(
         elapsed_ms: *mut usize,
         user_ms: *mut usize,
@@ -255,7 +258,54 @@ pub fn allocator_bytes() -> u64 {
     commit as u64
 }
 
-/// Gives what the calling thread's heap has free back to the kernel.
+/// Bytes that the calling thread has allocated and not freed; below zero if it freed what others had allocated.
+#[inline]
+pub fn thread_bytes() -> i64 {
+    // SAFETY: registered counts are never freed.
+    MINE.with(|mine| unsafe { mine.get().as_ref() }).map_or(0, |count| count.bytes.load(Ordering::Relaxed))
+}
+
+/// From here on free memory goes back to the kernel when [`give_back`] says so, and not by itself. By itself it goes a second
+/// after it was freed, all there is in one go, while some thread allocates: after much was freed that takes 100 ms.
+/// `MIMALLOC_PURGE_DELAY` still says otherwise.
+///
+/// # Errors
+/// The thread that does it cannot be started.
+pub fn give_back_when_told() -> io::Result<()> {
+    /// The number of `purge_delay` in mimalloc.h.
+    const PURGE_DELAY: i32 = 15;
+    /// Of no delay at all nothing would be remembered.
+    const NEVER_MS: c_long = 1 << 50;
+    /// Whoever has work comes first.
+    const NICE: i32 = 19;
+    let giver = thread::Builder::new().name("memory".to_owned()).spawn(|| {
+        // SAFETY: plain call; 0 is the calling thread.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };
+        loop {
+            thread::park();
+            while IS_WANTED.swap(false, Ordering::Relaxed) {
+                purge();
+            }
+        }
+    })?;
+    GIVER.get_or_init(|| giver.thread().clone());
+    // SAFETY: a plain call with a number below that of all options.
+    unsafe { mi_option_set_default(PURGE_DELAY, NEVER_MS) };
+    Ok(())
+}
+
+static GIVER: OnceLock<Thread> = OnceLock::new();
+static IS_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Has all that is free between the heaps of all threads go back to the kernel, soon, by a thread of its own.
+pub fn give_back() {
+    IS_WANTED.store(true, Ordering::Relaxed);
+    if let Some(giver) = GIVER.get() {
+        giver.unpark();
+    }
+}
+
+/// Gives what the calling thread's heap has free back to the kernel, and what is free between heaps: of 1 GiB that takes 100 ms.
 pub fn purge() {
     // SAFETY: concerns free memory only.
     unsafe { mi_collect(true) };

@@ -3,12 +3,18 @@
 
 use pinyon_base::Millis;
 
+use pinyon_runtime::memory;
+
 use crate::core::{Core, Io};
 use crate::settings::Settings;
 
 /// Expired keys removed and steps of deferred work done in one turn. A slice stays well under 100 µs.
 const EXPIRE_BUDGET: usize = 128;
-const BACKGROUND_BUDGET: usize = 256;
+const BACKGROUND_BUDGET: usize = 8;
+/// So many bytes are to be free before they are given back to the kernel, and for so long, in µs: they are soon wanted again,
+/// mostly.
+const FREE_BYTES_MIN: i64 = 8 << 20;
+const FREE_US: u64 = 1_000_000;
 /// Sessions are looked after this often while that is needed, and this often while their memory is limited, in µs.
 const TEND_US: u64 = 1_000_000;
 const TEND_MEMORY_US: u64 = 100_000;
@@ -25,6 +31,35 @@ pub struct Cron {
     /// Monotonic µs; 0 = not planned.
     tend_at_us: u64,
     pub rates: Rates,
+    free: Free,
+}
+
+/// Memory that the core has freed and that is not yet given back to the kernel.
+#[derive(Default)]
+struct Free {
+    /// The most bytes that were in use since it was given back last.
+    most: i64,
+    /// When that is done next, in monotonic µs; 0 = not planned.
+    at_us: u64,
+}
+
+impl Free {
+    /// With `used` bytes in use at `now_us`: whether it is time to give back.
+    #[inline]
+    fn is_due(&mut self, used: i64, now_us: u64) -> bool {
+        if used + FREE_BYTES_MIN > self.most {
+            *self = Free { most: self.most.max(used), at_us: 0 };
+            return false;
+        }
+        if self.at_us == 0 {
+            self.at_us = now_us + FREE_US;
+        }
+        let is_due = self.at_us <= now_us;
+        if is_due {
+            *self = Free { most: used, at_us: 0 };
+        }
+        is_due
+    }
 }
 
 impl Cron {
@@ -111,6 +146,9 @@ impl Core {
         if self.exec.maxmemory != 0 {
             more |= self.keep_limit(io);
         }
+        if self.cron.free.is_due(memory::thread_bytes(), io.now_us()) {
+            memory::give_back();
+        }
         self.watch_load(io);
         let traffic = io.stats();
         let totals = [self.exec.stats.commands_processed, traffic.recv_bytes, traffic.sent_bytes];
@@ -141,9 +179,29 @@ impl Core {
         let expiry = self.exec.shard.next_deadline().filter(|_| !held).map(|due| from_ms(due.0));
         let pause = (self.pause.until_ms != 0).then(|| from_ms(self.pause.until_ms));
         let tend = (self.cron.tend_at_us != 0).then_some(self.cron.tend_at_us);
+        let free = (self.cron.free.at_us != 0).then_some(self.cron.free.at_us);
         let sample = (self.cron.rates.sample_at_us != 0).then_some(self.cron.rates.sample_at_us);
         let waits = self.blocking.next_deadline().map(from_ms);
-        let own = [expiry, pause, tend, sample, waits];
+        let own = [expiry, pause, tend, free, sample, waits];
         own.into_iter().chain([self.log_wake_at_us(), self.save_wake_at_us(io), self.walk_at_us()]).flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_stays_free_is_given_back() {
+        let mut free = Free::default();
+        let used = 100 << 20;
+        assert!(!free.is_due(used, 0));
+        assert!(!free.is_due(used - FREE_BYTES_MIN + 1, 10) && free.at_us == 0, "too little");
+        assert!(!free.is_due(used - FREE_BYTES_MIN, 20) && free.at_us == 20 + FREE_US);
+        assert!(!free.is_due(0, 19 + FREE_US), "not yet");
+        assert!(free.is_due(0, 20 + FREE_US) && free.at_us == 0);
+        assert!(!free.is_due(0, 30 + FREE_US) && free.at_us == 0, "once");
+        assert!(!free.is_due(used, 40 + FREE_US) && !free.is_due(0, 50 + FREE_US) && free.at_us != 0);
+        assert!(!free.is_due(used, 60 + FREE_US) && free.at_us == 0, "it was wanted again");
     }
 }

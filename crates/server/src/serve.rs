@@ -105,6 +105,9 @@ impl Server {
         // cores cost 1.4 times one core's cpu time with 3 to 8 µs, 1.6 times with none and with 20.
         runtime.spin_us = 5;
         runtime.storage = self.shared.claim.is_some();
+        let give_back = pinyon_runtime::memory::give_back_when_told();
+        give_back
+            .map_err(|error| ServeError::Failed(format!("Could not start the thread that frees memory: {error}")))?;
         let (config, shared) = (self.config, self.shared);
         pinyon_runtime::run(runtime, self.listeners, |id: CoreId| Core::new(id, config.clone(), shared.clone()))?;
         shared.failure().map_or(Ok(()), |why| Err(ServeError::Failed(why.to_owned())))

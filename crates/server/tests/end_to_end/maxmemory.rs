@@ -164,3 +164,17 @@ fn a_lower_limit_takes_effect_at_once() {
         is_below_limit(&mut client) && info_number(&mut client, "stats", "evicted_keys") > 1_000
     });
 }
+
+/// What was freed goes back to the system by itself, from every core.
+#[test]
+fn freed_memory_is_given_back() {
+    let server = start(&["--enable-debug-command", "yes"]);
+    let mut client = connect(&server);
+    let resident = |client: &mut Client| info_number(client, "memory", "used_memory_rss");
+    let before = resident(&mut client);
+    assert_eq!(say(&mut client, "DEBUG POPULATE 400000 key 300"), "OK");
+    let full = resident(&mut client);
+    assert!(full > before + (100 << 20), "{before} bytes, then {full}");
+    assert_eq!(say(&mut client, "FLUSHALL"), "OK");
+    eventually("the memory is the system's again", || resident(&mut client) < before + (full - before) / 3);
+}

@@ -48,7 +48,7 @@ impl RuntimeConfig {
             cpus: vec![None; cores],
             ring_entries: 1024,
             recv_buffers: 128,
-            recv_buffer_bytes: 16 * 1024,
+            recv_buffer_bytes: 32 * 1024,
             spin_us: 20,
             busy_spin_us: 8,
             registered_files: 16 * 1024,

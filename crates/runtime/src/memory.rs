@@ -20,6 +20,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicU16, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 
+use crate::signal;
+
 // Links the library whose functions are declared below.
 use mimalloc as _;
 
@@ -267,10 +269,11 @@ pub fn thread_bytes() -> i64 {
 
 /// From here on free memory goes back to the kernel when [`give_back`] says so, and not by itself. By itself it goes a second
 /// after it was freed, all there is in one go, while some thread allocates: after much was freed that takes 100 ms.
-/// `MIMALLOC_PURGE_DELAY` still says otherwise.
+/// `MIMALLOC_PURGE_DELAY` still says otherwise. The thread that does it must not get the process's signals, so they are blocked
+/// ([`crate::signal::block`]).
 ///
 /// # Errors
-/// The thread that does it cannot be started.
+/// The thread cannot be started.
 pub fn give_back_when_told() -> io::Result<()> {
     /// The number of `purge_delay` in mimalloc.h.
     const PURGE_DELAY: i32 = 15;
@@ -278,6 +281,7 @@ pub fn give_back_when_told() -> io::Result<()> {
     const NEVER_MS: c_long = 1 << 50;
     /// Whoever has work comes first.
     const NICE: i32 = 19;
+    signal::block()?;
     let giver = thread::Builder::new().name("memory".to_owned()).spawn(|| {
         // SAFETY: plain call; 0 is the calling thread.
         unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) };

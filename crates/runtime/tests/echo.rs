@@ -296,7 +296,7 @@ fn a_reader_that_does_not_drain_holds_nobody_up() {
     let config = RuntimeConfig::new(1);
     let on_its_way_max = u64::from(config.recv_buffers) * u64::from(config.recv_buffer_bytes);
     let limit = on_its_way_max + (1 << 20);
-    assert!(unsent_max as u64 <= limit, "{unsent_max} bytes gathered although receiving was paused");
+    assert!(unsent_max <= limit, "{unsent_max} bytes gathered although receiving was paused");
 
     // It all comes once it is read.
     lazy.set_nonblocking(false).unwrap();

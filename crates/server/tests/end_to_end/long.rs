@@ -85,13 +85,13 @@ fn a_pipeline_keeps_its_order() {
 fn others_get_on() {
     let server = start(&["--appendonly", "no"]);
     let (mut one, mut other, mut writer) = (connect(&server), connect(&server), connect(&server));
-    fill(&mut one, "SADD", "{a}s", 100_000);
+    fill(&mut one, "SADD", "{a}s", 400_000);
     say(&mut one, "SET {a}text v");
     writer.set_timeout(PATIENCE).expect("a timeout");
     for attempt in 0.. {
         assert!(attempt < 50, "others have to wait until a big union has been made");
         let answered = union_meanwhile(&mut one, &mut other, &mut writer);
-        assert_eq!(say(&mut one, "SCARD {a}s"), "100001");
+        assert_eq!(say(&mut one, "SCARD {a}s"), "400001");
         assert_eq!(say(&mut one, "SREM {a}s late"), "1");
         if answered > 4 {
             break;
@@ -116,8 +116,8 @@ fn union_meanwhile(one: &mut Client, other: &mut Client, writer: &mut Client) ->
     if !writes {
         writer.send(&["SADD", "{a}s", "late"]).expect("it is sent");
     }
-    assert_eq!(reply.as_ref().map(short).as_deref(), Some("100000"));
+    assert_eq!(reply.as_ref().map(short).as_deref(), Some("400000"));
     assert_eq!(writer.receive().map(|reply| short(&reply)).expect("a reply"), "1");
-    assert_eq!(say(one, "SCARD {a}u"), "100000");
+    assert_eq!(say(one, "SCARD {a}u"), "400000");
     answered
 }

@@ -1,7 +1,8 @@
 //! Segment files: their header, and how one is made or recycled.
 //!
 //! A segment gets its name only when its header is durable and its bytes are written, so that no crash leaves one without
-//! either. Filled with zeros once and written over ever after, it costs no change of the file's extents when frames are synced.
+//! either. Filled with zeros once and written over ever after, it costs no change of the file's extents when frames are synced;
+//! where nobody waits for that, its maker may only reserve them.
 
 use pinyon_base::ShardId;
 

@@ -174,9 +174,7 @@ fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.array(0);
         return Ok(Effect::None);
     };
-    if count < -REPEATS_MAX {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
+    check_repeats(count)?;
     if count < 0 {
         let count = count.unsigned_abs() as usize;
         begin(&mut cx.out, count, with_values);
@@ -193,17 +191,24 @@ fn hrandfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     Ok(Effect::None)
 }
 
-/// Redis begins a reply of any length; nobody can take a longer one.
-pub(in crate::command) const REPEATS_MAX: i64 = 1 << 28;
+/// How many random elements are wanted. Below 0 the same one may come several times.
+pub(in crate::command) fn parse_random_count(text: &[u8]) -> Result<i64, CommandError> {
+    const TEXT: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
+    match parse_i64(text).ok_or(CommandError::NotInteger)? {
+        i64::MIN => Err(CommandError::text(TEXT)),
+        count => Ok(count),
+    }
+}
+
+/// Whether so many may be given of a value that is there. Redis begins a reply of any length; nobody can take a longer one.
+pub(in crate::command) fn check_repeats(count: i64) -> Result<(), CommandError> {
+    const REPEATS_MAX: i64 = 1 << 28;
+    if count < -REPEATS_MAX { Err(CommandError::text("ERR value is out of range")) } else { Ok(()) }
+}
 
 /// The count of HRANDFIELD and what may follow it.
 fn random_count(args: Args<'_>) -> Result<i64, CommandError> {
-    let count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
-    if count == i64::MIN {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
+    let count = parse_random_count(args.get(2))?;
     if args.len() > 4 || (args.len() == 4 && !args.get(3).eq_ignore_ascii_case(b"withvalues")) {
         return Err(CommandError::Syntax);
     }

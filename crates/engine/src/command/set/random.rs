@@ -9,7 +9,7 @@ use pinyon_resp::{Args, Writer};
 use pinyon_values::set::{Set, SetRef};
 
 use super::write_item;
-use crate::command::hash::walk::REPEATS_MAX;
+use crate::command::hash::walk::{check_repeats, parse_random_count};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
 
@@ -158,11 +158,7 @@ fn srandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
 
 /// A negative count may give the same member several times.
 fn srandmember_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), CommandError> {
-    let count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
-    if count == i64::MIN {
-        const TEXT: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
-        return Err(CommandError::text(TEXT));
-    }
+    let count = parse_random_count(args.get(2))?;
     let key = cx.ks.key(args, 1);
     let mut rng = cx.ks.rng();
     let mut random = || rng.next_u64();
@@ -170,9 +166,7 @@ fn srandmember_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<(), CommandError>
         cx.out.array(0);
         return Ok(());
     };
-    if count < -REPEATS_MAX {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
+    check_repeats(count)?;
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
         cx.out.array(wanted);

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use pinyon_base::number::parse_i64;
 use pinyon_resp::{Args, Writer};
 use pinyon_values::zset::ZSet;
 
 use super::{write_count, write_element};
-use crate::command::hash::walk::REPEATS_MAX;
+use crate::command::hash::walk::{check_repeats, parse_random_count};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
 
@@ -51,11 +50,7 @@ fn zrandmember(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
 
 /// A negative count may give the same member several times.
 fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let count = parse_i64(args.get(2)).ok_or(CommandError::NotInteger)?;
-    if count == i64::MIN {
-        const TEXT: &str = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
-        return Err(CommandError::text(TEXT));
-    }
+    let count = parse_random_count(args.get(2))?;
     let with_scores = args.len() == 4 && args.get(3).eq_ignore_ascii_case(b"withscores");
     if args.len() > 3 && !with_scores {
         return Err(CommandError::Syntax);
@@ -70,9 +65,7 @@ fn several(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.array(0);
         return Ok(Effect::None);
     };
-    if count < -REPEATS_MAX {
-        return Err(CommandError::text("ERR value is out of range"));
-    }
+    check_repeats(count)?;
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
         write_count(&mut cx.out, wanted, with_scores);

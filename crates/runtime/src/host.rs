@@ -153,7 +153,7 @@ fn explain(error: io::Error, memlock: Option<u64>) -> NotSupported {
 }
 
 /// What an operator should change for these settings; empty when all is well.
-pub fn advice(host: &Host, cores: usize, tcp_backlog: u32, connections_max: u32) -> Vec<Advice> {
+pub fn advice(host: &Host, cores: usize, tcp_backlog: u32, connections_max: u32, huge_pages: bool) -> Vec<Advice> {
     let mut list = Vec::new();
     let memlock_needed = RING_MEMLOCK_BYTES * cores as u64;
     if let Some(limit) = host.memlock_bytes
@@ -190,7 +190,8 @@ pub fn advice(host: &Host, cores: usize, tcp_backlog: u32, connections_max: u32)
             command: "sysctl -w vm.overcommit_memory=1".to_owned(),
         });
     }
-    if let Some(thp) = read("/sys/kernel/mm/transparent_hugepage/enabled")
+    if huge_pages
+        && let Some(thp) = read("/sys/kernel/mm/transparent_hugepage/enabled")
         && thp.contains("[always]")
     {
         list.push(Advice {
@@ -309,13 +310,13 @@ mod tests {
             memlock_bytes: Some(64 * 1024),
             open_files: 1024,
         };
-        let list = advice(&host, 2, u32::MAX, 10_000);
+        let list = advice(&host, 2, u32::MAX, 10_000, true);
         let whats: Vec<&str> = list.iter().map(|advice| advice.what).collect();
         assert!(whats.iter().any(|what| what.contains("MEMLOCK")), "{whats:?}");
         assert!(whats.contains(&"net.core.somaxconn"), "{whats:?}");
         assert!(whats.iter().any(|what| what.contains("NOFILE")), "{whats:?}");
         let calm = Host { memlock_bytes: None, open_files: 1 << 20, ..host };
-        let list = advice(&calm, 2, 1, 100);
+        let list = advice(&calm, 2, 1, 100, false);
         assert!(list.iter().all(|advice| !advice.what.contains("RLIMIT") && advice.what != "net.core.somaxconn"));
     }
 

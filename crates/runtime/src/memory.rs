@@ -298,6 +298,19 @@ pub fn give_back_when_told() -> io::Result<()> {
     Ok(())
 }
 
+/// From here on the process gets no transparent huge pages, whatever the host and the allocator say: first touches of memory take
+/// microseconds, of 4 KiB each.
+///
+/// # Errors
+/// The kernel has none, or does not let the process say so.
+pub fn without_huge_pages() -> io::Result<()> {
+    // SAFETY: plain call; the arguments are numbers.
+    match unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 static GIVER: OnceLock<Thread> = OnceLock::new();
 static IS_WANTED: AtomicBool = AtomicBool::new(false);
 

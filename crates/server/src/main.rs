@@ -41,7 +41,7 @@ mod tx;
 
 use std::process::ExitCode;
 
-use pinyon_runtime::host;
+use pinyon_runtime::{host, memory};
 
 use cli::Invocation;
 use config::Loaded;
@@ -88,9 +88,15 @@ fn print(text: &str, status: u8) -> ExitCode {
 fn serve(loaded: Loaded) -> Result<(), ServeError> {
     startup::begin(&loaded)?;
     let host = pinyon_runtime::check_kernel()?;
+    if loaded.config.disable_thp
+        && let Err(error) = memory::without_huge_pages()
+    {
+        tracing::warn!("transparent huge pages stay as the host has them: {error}");
+    }
     let supervisor = Supervisor::of_process(loaded.config.supervised);
     let server = Server::bind(loaded.config.clone(), loaded.file.clone())?;
-    let advice = host::advice(&host, server.cpus().len(), loaded.config.tcp_backlog, server.maxclients());
+    let (backlog, huge_pages) = (loaded.config.tcp_backlog, !loaded.config.disable_thp);
+    let advice = host::advice(&host, server.cpus().len(), backlog, server.maxclients(), huge_pages);
     let facts = Facts {
         config: &loaded.config,
         config_file: loaded.file.as_deref(),

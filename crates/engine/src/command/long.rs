@@ -66,7 +66,7 @@ pub(super) fn discard(ks: &mut Keyspace<'_>, collection: Collection) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use pinyon_base::DbIndex;
     use pinyon_resp::Writer;
 
@@ -74,13 +74,23 @@ mod tests {
     use crate::command::registry;
     use crate::command::trial::{Owned, Trial};
 
-    /// Runs a command in pieces: its reply, and how many there were.
-    fn in_pieces(t: &mut Trial, line: &str) -> (String, Effect, usize) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let owned = Owned::of(&words);
+    fn long_of(words: &[&str]) -> Long {
         let id = registry().find(words[0].as_bytes()).expect("a command");
-        let long = registry().row(id).long.expect("it has pieces");
-        assert!((long.is)(&mut t.shard.keyspace(DbIndex(0), true), owned.args()), "{line}: not big");
+        registry().row(id).long.expect("it has pieces")
+    }
+
+    /// Runs a command in pieces, as it should be: its reply, its effect, and how many there were.
+    pub(in crate::command) fn in_pieces(t: &mut Trial, line: &str) -> (String, Effect, usize) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let is_big = (long_of(&words).is)(&mut t.shard.keyspace(DbIndex(0), true), Owned::of(&words).args());
+        assert!(is_big, "{line}: not big");
+        run_pieces(t, line)
+    }
+
+    /// As [`in_pieces`], however big its values.
+    pub(in crate::command) fn run_pieces(t: &mut Trial, line: &str) -> (String, Effect, usize) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (owned, long) = (Owned::of(&words), long_of(&words));
         let (mut work, mut output, mut pieces) = ((long.work)(), Output::default(), 1);
         let done = loop {
             let mut cx =
@@ -100,6 +110,9 @@ mod tests {
         (reply, done.unwrap_or(Effect::None), pieces)
     }
 
+    /// With elements that begin with this a list has more than one node.
+    const LONG: &str = "........................................................................";
+
     fn filled() -> Trial {
         let mut t = Trial::new();
         for i in 0..1200 {
@@ -108,12 +121,22 @@ mod tests {
             t.run(&format!("sadd numbers {}", i * 3));
             t.run(&format!("hset hash f{i} v{i}"));
             t.run(&format!("rpush list e{i}"));
+            t.run(&format!("rpush mixed {} {}", i * 7 % 1200, i % 10));
+            t.run(&format!("zadd numbered {} {}", i % 7, i * 11 % 1200));
             t.run(&format!("zadd ranking {} m{i}", i % 7));
             t.run(&format!("zadd scores {} m{}", i as f64 / 4.0, i + 300));
+            t.run(&format!("zadd alike 0 m{i}"));
+            t.run(&format!("xadd stream {}-1 name v{i} number {i}", i + 1));
         }
+        let repeated: Vec<String> = (0..1200).map(|i| format!("{}{LONG}", i % 7)).collect();
+        t.run(&format!("rpush repeated {} last", repeated.join(" ")));
+        t.run(&format!("rpush same{}", format!(" {LONG}").repeat(1200)));
         t.run(&format!("set bits {}", "ab\0cd".repeat(1000)));
         t.run(&format!("set bits2 {}", "xyz".repeat(500)));
         t.run("setbit bits 100000 1");
+        t.run("rpush bad 1");
+        t.run("sort mixed store bad");
+        t.run("rpush bad x");
         t.run("set text v");
         t.run("sadd few m7 m8 x");
         t.run("set due v px 1");
@@ -165,6 +188,27 @@ mod tests {
             ("bitop not to bits", 5),
             ("bitop xor to bits bits2 absent text", 5),
             ("bitop not to bits bits2", 0),
+            ("sort mixed", 40),
+            ("sort_ro mixed desc", 40),
+            ("sort list alpha", 20),
+            ("sort numbers limit 100 500", 10),
+            ("sort big alpha desc limit 1100 500", 5),
+            ("sort numbered limit 5000 2", 5),
+            ("sort ranking by nosort desc", 5),
+            ("sort big by nosort", 5),
+            ("sort big by nosort limit 900 5000", 5),
+            ("sort mixed get # get # limit 3 50", 10),
+            ("sort mixed store to", 40),
+            ("sort numbered desc limit 10 700 store few", 10),
+            ("sort mixed alpha get # get # store mixed", 40),
+            ("sort list by nosort desc store to", 5),
+            ("sort big by nosort store to", 10),
+            ("sort mixed limit 9999 1 store to", 5),
+            ("sort mixed limit 9999 1 store text", 5),
+            ("sort bad", 5),
+            ("sort bad store text", 5),
+            ("sort bad alpha", 40),
+            ("sort hash", 0),
         ];
         for (line, more_than) in commands {
             let (mut plain, mut pieced) = (filled(), filled());
@@ -173,9 +217,177 @@ mod tests {
             assert_eq!(sorted(&reply), sorted(&expected), "{line}");
             assert_eq!(effect, plain.effect(), "{line}");
             assert!(pieces > more_than, "{line}: {pieces} pieces");
-            for look in ["smembers big", "smembers to", "zrange to 0 -1 withscores", "get to", "object encoding to"] {
+            let looks = ["smembers big", "smembers to", "zrange to 0 -1 withscores", "get to", "object encoding to"];
+            let lists = ["lrange to 0 -1", "lrange few 0 -1", "lrange mixed 0 -1", "exists to text"];
+            for look in looks.into_iter().chain(lists) {
                 assert_eq!(sorted(&pieced.run(look)), sorted(&plain.run(look)), "{look} after {line}");
             }
+        }
+    }
+
+    fn both_ways_do_the_same_in_order(commands: &[(String, usize)], looks: &[&str]) {
+        for (line, more_than) in commands {
+            let (mut plain, mut pieced) = (filled(), filled());
+            let expected = plain.run(line);
+            let (reply, effect, pieces) = in_pieces(&mut pieced, line);
+            assert!(reply == expected, "{line}: {reply:.200} and not {expected:.200}");
+            assert_eq!(effect, plain.effect(), "{line}");
+            assert!(pieces > *more_than, "{line}: {pieces} pieces");
+            let [plain_stats, pieced_stats] = [&plain, &pieced].map(|t| (t.shard.stats().hits, t.shard.stats().misses));
+            assert_eq!(pieced_stats, plain_stats, "{line}");
+            for look in looks {
+                assert!(pieced.run(look) == plain.run(look), "{look} after {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn lists_change_both_ways() {
+        let commands = [
+            (format!("lrem repeated 0 3{LONG}"), 5),
+            (format!("lrem repeated 5 3{LONG}"), 0),
+            (format!("lrem repeated 150 3{LONG}"), 5),
+            (format!("lrem repeated -5 3{LONG}"), 0),
+            (format!("lrem repeated -150 3{LONG}"), 5),
+            (format!("lrem repeated -9223372036854775808 3{LONG}"), 5),
+            ("lrem repeated 0 absent".into(), 5),
+            ("lrem repeated -1 last".into(), 0),
+            (format!("lrem repeated x 3{LONG}"), 0),
+            (format!("lrem same 0 {LONG}"), 5),
+            (format!("lrem same 1199 {LONG}"), 5),
+            (format!("lrem same -1200 {LONG}"), 5),
+            ("lrem big 0 m1".into(), 0),
+            ("ltrim repeated 300 -301".into(), 5),
+            ("ltrim repeated 0 3".into(), 5),
+            ("ltrim repeated -3 -1".into(), 5),
+            ("ltrim repeated 5 1".into(), 5),
+            ("ltrim same 2000 3000".into(), 5),
+            ("ltrim big 400 -1".into(), 0),
+            ("linsert repeated before last new".into(), 5),
+            ("linsert repeated AFTER last new".into(), 5),
+            (format!("linsert repeated after 0{LONG} new"), 0),
+            ("linsert repeated before absent new".into(), 5),
+            ("linsert repeated beside last new".into(), 0),
+            ("linsert big before m1 new".into(), 0),
+        ];
+        let looks = [
+            "lrange repeated 0 -1",
+            "lrange same 0 -1",
+            "exists same repeated",
+            "object encoding repeated",
+            "scard big",
+        ];
+        both_ways_do_the_same_in_order(&commands, &looks);
+    }
+
+    #[test]
+    fn lists_are_searched_both_ways() {
+        let commands = [
+            (format!("lpos repeated 3{LONG}"), 0),
+            ("lpos repeated last".into(), 5),
+            ("lpos repeated last rank -1".into(), 0),
+            ("lpos repeated absent".into(), 5),
+            ("lpos repeated absent count 3".into(), 5),
+            (format!("lpos repeated 3{LONG} count 0"), 5),
+            (format!("lpos repeated 3{LONG} rank -2 count 7"), 0),
+            (format!("lpos repeated 3{LONG} rank -1 count 0"), 5),
+            (format!("lpos repeated 3{LONG} rank 100"), 5),
+            (format!("lpos repeated 3{LONG} rank -100"), 5),
+            (format!("lpos repeated 3{LONG} rank 1000"), 5),
+            (format!("lpos repeated 3{LONG} count 0 maxlen 997"), 5),
+            (format!("lpos repeated 3{LONG} rank -3 count 0 maxlen 994"), 5),
+            (format!("lpos repeated 3{LONG} count 170 rank 2"), 5),
+            ("lpos big m1 count 0".into(), 0),
+        ];
+        both_ways_do_the_same_in_order(&commands, &[]);
+    }
+
+    #[test]
+    fn streams_are_read_both_ways() {
+        let commands = [
+            ("xrange stream - +", 4),
+            ("xrange stream (5-1 + count 700", 2),
+            ("xrange stream 7 1100-1", 4),
+            ("xrange stream 7 (1100-1 count 512", 1),
+            ("xrange stream - + count 5000", 4),
+            ("xrevrange stream + -", 4),
+            ("xrevrange stream 1100 (3-1 count 333", 1),
+            ("xrevrange stream (1100-1 3", 4),
+        ];
+        let commands = commands.map(|(line, more_than)| (line.to_owned(), more_than));
+        both_ways_do_the_same_in_order(&commands, &[]);
+    }
+
+    #[test]
+    fn ranges_of_sorted_sets_both_ways() {
+        let commands = [
+            ("zrange ranking 0 -1", 2),
+            ("zrange ranking -5000 -100 rev withscores", 1),
+            ("zrange scores (3 280 byscore limit 10 1000 withscores", 1),
+            ("zrevrange ranking 20 1100", 1),
+            ("zrangebyscore ranking 1 (6 withscores", 1),
+            ("zrevrangebyscore ranking +inf -inf limit 1 -1", 1),
+            ("zrangebylex alike - +", 2),
+            ("zrevrangebylex alike [m900 (m", 1),
+            ("zrangestore to ranking 0 -1", 5),
+            ("zrangestore ranking ranking 100 900 rev", 5),
+            ("zremrangebyrank ranking 100 -101", 3),
+            ("zremrangebyrank ranking 0 -1", 3),
+            ("zremrangebyscore scores 10 (280", 3),
+            ("zremrangebylex alike [m1 [m8", 2),
+        ];
+        let commands = commands.map(|(line, more_than)| (line.to_owned(), more_than));
+        let looks = [
+            "zrange to 0 -1 withscores",
+            "zrange ranking 0 -1 withscores",
+            "zrange scores 0 -1 withscores",
+            "zrange alike 0 -1",
+            "exists ranking alike to",
+            "object encoding to",
+        ];
+        both_ways_do_the_same_in_order(&commands, &looks);
+    }
+
+    #[test]
+    fn what_looks_at_little_is_done_at_once() {
+        let lines = [
+            "lrem few 0 m7",
+            "lrem absent 0 m7",
+            "lpos repeated last maxlen 50",
+            "lpos repeated last rank 0",
+            "ltrim repeated 0 -1",
+            "ltrim repeated 100 -100",
+            "ltrim repeated a b",
+            "xrange stream - + count 20",
+            "xrange stream 305 360",
+            "xrange stream 9 8",
+            "xrange stream x +",
+            "xrevrange stream 360 305",
+            "xrevrange stream + - count x",
+            "xrange big - +",
+            "zrangestore to big 0 -1",
+            "zremrangebyrank big 0 -1",
+            "zrange big 0 -1",
+            "zrange ranking 0 100",
+            "zrange ranking -100 -1",
+            "zrange ranking 0 -1000",
+            "zrange ranking x 1000",
+            "zrange ranking 0 -1 byscore",
+            "zrange ranking 0 6 byscore limit 0 200",
+            "zrangebyscore ranking 2 (3",
+            "zrevrangebylex alike (m2 (m11",
+            "zrangestore to ranking 7 80",
+            "zremrangebyrank ranking 0 80",
+            "zremrangebyscore ranking 1 1",
+            "zremrangebyscore ranking 1 x",
+        ];
+        let mut t = filled();
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let id = registry().find(words[0].as_bytes()).expect("a command");
+            let long = registry().row(id).long.expect("it has pieces");
+            let owned = Owned::of(&words);
+            assert!(!(long.is)(&mut t.shard.keyspace(DbIndex(0), true), owned.args()), "{line}");
         }
     }
 }

@@ -88,6 +88,7 @@ config! {
 
     shards: u16 = 0,
     pin: bool = false,
+    disable_thp: bool = false,
     databases: u16 = 0,
     dir: PathBuf = PathBuf::new(),
     pidfile: Option<PathBuf> = None,

@@ -156,3 +156,13 @@ fn both_families() {
     let line = say(&mut client, "CLIENT INFO");
     assert!(line.contains("addr=[::1]:") && line.contains(&format!("laddr=[::1]:{} ", server.port())), "{line}");
 }
+
+/// Transparent huge pages are off as in Redis, unless they are asked for.
+#[test]
+fn huge_pages_are_off_unless_asked_for() {
+    for (given, expected) in [(&[][..], "THP_enabled:\t0"), (&["--disable-thp", "no"], "THP_enabled:\t1")] {
+        let server = start(given);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
+        assert!(status.lines().any(|line| line == expected), "{given:?}: {status}");
+    }
+}

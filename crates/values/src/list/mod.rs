@@ -11,14 +11,16 @@
 //! Elements are not linked backwards. Walking or popping from the end first notes where the elements of a node begin.
 
 mod node;
+mod partial;
 
 use crate::item::Item;
 use crate::memory::{block_bytes, vec_bytes};
 use crate::packed::Packed;
-use crate::packed::coding::{decode, encode, encoded_len, listpack_len};
+use crate::packed::coding::{decode, encoded_len, listpack_len};
 use crate::tree::Tree;
 pub use node::NodeLimit;
 use node::{Node, marks};
+pub use partial::Cursor;
 
 /// Longer lists are trees.
 const PACKED_BYTES_MAX: usize = 256;
@@ -234,7 +236,7 @@ impl List {
         match self {
             _ if count == 0 => {}
             List::Packed(packed) => packed.remove(packed.seq().place_of(start), count),
-            List::Nodes(nodes) => nodes.remove_range(start, count, limits),
+            List::Nodes(nodes) => _ = nodes.remove_range_some(start, count, usize::MAX, limits),
         }
     }
 
@@ -256,7 +258,9 @@ impl List {
                 }
                 found.len()
             }
-            List::Nodes(nodes) => nodes.remove_equal(item, at_most, from_back, limits),
+            List::Nodes(nodes) => {
+                nodes.remove_equal_some(item, at_most, &mut Cursor::new(from_back), usize::MAX, limits).0
+            }
         }
     }
 
@@ -489,53 +493,6 @@ impl Nodes {
             self.tidy(leaf, limits);
         }
         self.shrinks(limits);
-    }
-
-    fn remove_range(&mut self, start: usize, count: usize, limits: &ListLimits) {
-        let mut left = count;
-        while left > 0 {
-            let (leaf, offset) = self.tree.find(start as u64);
-            let len = self.tree.leaf(leaf).len();
-            let here = left.min(len - offset as usize);
-            left -= here;
-            if here == len {
-                self.tree.add(leaf, -(len as i64));
-                self.node_bytes -= self.tree.leaf(leaf).memory();
-                *self.tree.leaf_mut(leaf) = Node::default();
-                self.remove_node(leaf);
-            } else {
-                self.touch(leaf, limits);
-                self.change(leaf, |node| node.splice(offset as usize, here, &[]));
-                if left == 0 {
-                    self.tidy(leaf, limits);
-                }
-            }
-        }
-        self.shrinks(limits);
-    }
-
-    fn remove_equal(&mut self, item: Item<'_>, at_most: usize, from_back: bool, limits: &ListLimits) -> usize {
-        let mut needle = Vec::new();
-        encode(item, &mut needle);
-        let mut removed = 0;
-        let mut leaf = Some(if from_back { self.tree.last() } else { self.tree.first() });
-        while let Some(this) = leaf.filter(|_| removed < at_most) {
-            leaf = if from_back { self.tree.prev(this) } else { self.tree.next(this) };
-            let here = self.change(this, |node| node.remove_equal(&needle, at_most - removed, from_back));
-            removed += here;
-            if here > 0 {
-                if self.marks_of == this {
-                    self.marks_of = NO_LEAF;
-                }
-                self.settle(this, limits);
-                // The neighbour that comes next must not vanish into this one.
-                if self.tree.leaf(this).len() == 0 {
-                    self.remove_node(this);
-                }
-            }
-        }
-        self.shrinks(limits);
-        removed
     }
 
     /// Takes away a node that is empty, and merges one that is thin with a neighbour.

@@ -205,6 +205,20 @@ impl Node {
         self.count += other.count;
     }
 
+    /// The numbers of elements whose encoding is `needle`, ascending; of any node.
+    pub fn places_of(&self, needle: &[u8]) -> Vec<usize> {
+        let elements = self.elements();
+        let (mut places, mut at, mut number) = (Vec::new(), 0, 0);
+        while at < elements.len() {
+            let next = next_of(&elements, at);
+            if elements[at..next] == *needle {
+                places.push(number);
+            }
+            (at, number) = (next, number + 1);
+        }
+        places
+    }
+
     /// Takes out elements whose encoding is `needle`, at most so many, the first or the last of them; of any node. Gives how
     /// many.
     pub fn remove_equal(&mut self, needle: &[u8], at_most: usize, from_back: bool) -> usize {

@@ -161,6 +161,170 @@ proptest! {
     }
 }
 
+/// All that is to be the same of two long lists.
+#[derive(Debug, PartialEq)]
+struct Form {
+    /// Elements of every node in order, and whether they are compressed.
+    nodes: Vec<(Vec<u8>, bool)>,
+    warm: Vec<u32>,
+    marks_of: u32,
+    is_long: bool,
+}
+
+fn form(list: &List) -> Option<Form> {
+    let List::Nodes(nodes) = list else { return None };
+    let mut leaf = Some(nodes.tree.first());
+    let mut bodies = Vec::new();
+    while let Some(this) = leaf {
+        let node = nodes.tree.leaf(this);
+        bodies.push((node.elements().to_vec(), node.is_compressed()));
+        leaf = nodes.tree.next(this);
+    }
+    Some(Form { nodes: bodies, warm: nodes.warm.clone(), marks_of: nodes.marks_of, is_long: nodes.is_long })
+}
+
+fn elements_of(list: &List) -> Model {
+    let mut all = Model::new();
+    list.range(0, usize::MAX, &mut |item| all.push_back(item.to_vec()));
+    all
+}
+
+/// What takes elements out, at once and in parts.
+#[derive(Clone, Debug)]
+enum Removal {
+    Equal(Vec<u8>, usize, bool),
+    Range(usize, usize),
+}
+
+fn removal() -> impl Strategy<Value = Removal> {
+    let few_or_all = prop_oneof![1usize..400, Just(usize::MAX)];
+    prop_oneof![
+        (element(), few_or_all.clone(), any::<bool>()).prop_map(|(e, n, back)| Removal::Equal(e, n, back)),
+        (any::<usize>(), few_or_all).prop_map(|(at, n)| Removal::Range(at, n)),
+    ]
+}
+
+/// Does it at once with one list and in parts with the other.
+fn remove_both_ways(whole: &mut List, parts: &mut List, removal: &Removal, budget: usize, limits: &ListLimits) {
+    let (mut more, mut round) = (true, 0);
+    match removal {
+        Removal::Equal(element, at_most, from_back) => {
+            let (mut cursor, mut removed) = (Cursor::new(*from_back), 0);
+            while more {
+                let left = at_most - removed;
+                let (here, follow) = parts.remove_equal_some(element, left, &mut cursor, budget, limits);
+                (removed, more) = (removed + here, follow);
+                check_sometimes(parts, &mut round);
+            }
+            assert_eq!(removed, whole.remove_equal(element, *at_most, *from_back, limits));
+        }
+        Removal::Range(at, count) => {
+            let (at, mut left) = (at % (whole.len() + 1), *count);
+            while more {
+                let before = parts.len();
+                left = parts.remove_range_some(at, left, budget, limits);
+                more = left > 0;
+                assert!(!more || (parts.len() < before && parts.len() - at >= left));
+                check_sometimes(parts, &mut round);
+            }
+            whole.remove_range(at, *count, limits);
+        }
+    }
+}
+
+fn check_sometimes(list: &List, round: &mut usize) {
+    if round.is_multiple_of(100) {
+        check(list, &elements_of(list));
+    }
+    *round += 1;
+}
+
+/// The places of elements equal to this in the order of the walk, found in parts; and how many parts there were.
+fn found_in_parts(list: &List, element: &[u8], from_back: bool, at_most: usize, budget: usize) -> (Vec<usize>, usize) {
+    let (mut cursor, mut found, mut parts) = (Cursor::new(from_back), Vec::new(), 1);
+    let mut visit = |passed: usize| {
+        found.push(if from_back { list.len() - 1 - passed } else { passed });
+        found.len() < at_most
+    };
+    while list.find_some(element, &mut cursor, budget, &mut visit) {
+        parts += 1;
+    }
+    (found, parts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn in_parts_as_at_once(
+        steps in proptest::collection::vec(step(), 0..40),
+        repeated in (element(), 0usize..3000, 1usize..9),
+        removals in proptest::collection::vec((removal(), 1usize..100_000), 1..6),
+        size in prop_oneof![Just(-2i64), Just(-1), 1i64..6, Just(100)],
+        compress: bool,
+    ) {
+        let limits = ListLimits { node: NodeLimit::of(size), compress };
+        let (mut list, mut model) = (List::new(), Model::new());
+        for step in steps {
+            run(&mut list, &mut model, step, &limits);
+        }
+        let (element, count, every) = repeated;
+        for i in 0..count {
+            let other = format!("other:{i}").into_bytes();
+            list.push_back(if i % every == 0 { &element } else { &other }, &limits);
+        }
+        for (from_back, at_most) in [(false, usize::MAX), (true, usize::MAX), (false, 1), (true, 3)] {
+            let expected = list.positions(&element, from_back, 0, at_most, usize::MAX);
+            for budget in [1, 5000, usize::MAX] {
+                let (found, _) = found_in_parts(&list, &element, from_back, at_most, budget);
+                prop_assert_eq!(&found, &expected, "budget {}", budget);
+            }
+        }
+        // Copies have no room ahead, which is counted.
+        let (mut whole, mut parts) = (list.clone(), list.clone());
+        let more = [(Removal::Equal(element.clone(), count / 2, true), 1), (Removal::Equal(element, usize::MAX, false), 9000)];
+        for (removal, budget) in removals.iter().chain(&more) {
+            remove_both_ways(&mut whole, &mut parts, removal, *budget, &limits);
+            check(&parts, &elements_of(&whole));
+            prop_assert_eq!(form(&parts), form(&whole));
+            prop_assert_eq!(parts.memory(), whole.memory());
+        }
+    }
+}
+
+#[test]
+fn parts_end_with_nodes() {
+    let limits = ListLimits::default();
+    let mut list = List::new();
+    for i in 0..10_000 {
+        list.push_back(format!("{}:{:090}", i % 2, 7).as_bytes(), &limits);
+    }
+    let List::Nodes(nodes) = &list else { unreachable!("it is long") };
+    let count = nodes.tree.leaf_count();
+    assert!(count > 100, "{count} nodes");
+    let element = format!("1:{:090}", 7).into_bytes();
+    for (budget, parts) in [(1, count), (usize::MAX, 1)] {
+        let (found, there_were) = found_in_parts(&list, &element, false, usize::MAX, budget);
+        assert_eq!((found.len(), there_were), (5000, parts));
+    }
+    let (mut cursor, mut parts, mut removed) = (Cursor::new(true), 1, 0);
+    loop {
+        let (here, more) = list.remove_equal_some(&element, usize::MAX, &mut cursor, 1, &limits);
+        removed += here;
+        if !more {
+            break;
+        }
+        parts += 1;
+    }
+    assert_eq!((removed, parts, list.len(), cursor.passed()), (5000, count, 5000, 5000));
+    let (mut left, mut parts) = (list.len(), 0);
+    while left > 0 {
+        left = list.remove_range_some(0, left, 20_000, &limits);
+        parts += 1;
+    }
+    assert!(list.is_empty() && (count / 8..count / 2).contains(&parts), "{parts} parts");
+}
+
 #[test]
 fn a_queue_gives_its_nodes_back() {
     let limits = ListLimits::default();

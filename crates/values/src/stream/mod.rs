@@ -221,6 +221,16 @@ impl Stream {
         }
     }
 
+    /// How many entries lie in the blocks in which there may be some from one ID to another, both included: no more than these
+    /// are between them.
+    pub fn len_around(&self, from: StreamId, to: StreamId) -> u64 {
+        if self.is_empty() || from > to {
+            return 0;
+        }
+        let (first, last) = (self.tree.descend(|bound| *bound <= from), self.tree.descend(|bound| *bound <= to));
+        self.tree.rank(last) + self.tree.leaf(last).len() as u64 - self.tree.rank(first)
+    }
+
     /// Shows the entry of that ID; false when there is none.
     pub fn get(&self, id: StreamId, show: &mut dyn FnMut(Fields<'_>)) -> bool {
         let mut is_there = false;

@@ -132,6 +132,9 @@ proptest! {
                         expected.reverse();
                     }
                     prop_assert_eq!(range(&stream, from, to, reverse), expected);
+                    let between = if from <= to { model.range(from..=to).count() } else { 0 };
+                    let around = stream.len_around(from, to);
+                    prop_assert!((between as u64..=stream.len()).contains(&around), "{} and {}", between, around);
                     let mut found = None;
                     let is_there = stream.get(from, &mut |fields| found = Some(owned(fields)));
                     prop_assert_eq!(is_there, model.contains_key(&from));
@@ -240,6 +243,18 @@ fn blocks_end_where_nodes_of_redis_do() {
     assert_eq!((stream.len(), stream.block_count()), (341, 13));
     assert_eq!((stream.max_deleted_id, stream.entries_added), (id(1998), 2000));
     assert_eq!(stream.first_entry().map(|first| first.to_string()), Some("2218121-2".to_owned()));
+}
+
+#[test]
+fn entries_around_ids_are_counted_by_blocks() {
+    let mut stream = Stream::new();
+    assert_eq!(stream.len_around(StreamId::MIN, StreamId::MAX), 0);
+    for ms in 1..=250u64 {
+        stream.add(id(ms, 0), &[(b"f", b"v")], &BlockLimits::default());
+    }
+    let around = |from, to| stream.len_around(id(from, 0), id(to, 0));
+    assert_eq!((around(0, 999), around(7, 7), around(100, 101)), (250, 100, 200));
+    assert_eq!((around(201, 300), around(7, 6), around(150, 250)), (50, 0, 150));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod dump;
 mod existence;
 mod object;
 pub mod sort;
+mod sort_pieces;
 pub mod transfer;
 mod ttl;
 pub mod walk;

@@ -8,9 +8,11 @@ use std::cmp::Ordering;
 
 use pinyon_base::{parse_f64, parse_i64, skip_spaces};
 use pinyon_resp::{Args, Writer};
-use pinyon_values::list::List;
+use pinyon_values::list::{List, ListLimits};
 use pinyon_values::{Collection, CollectionRef};
 
+use super::sort_pieces;
+use crate::command::long::Long;
 use crate::command::row::{
     Arg, ArgKind, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec, Spread,
 };
@@ -57,6 +59,7 @@ pub(super) const SORT: Command = Command {
         Arg::key("destination", 2).with_token("STORE").optional(),
     ],
     handler: Handler::Spread(Spread::Sort, sort),
+    long: Some(Long { is: sort_pieces::is_big, work: sort_pieces::work }),
     ..Command::EMPTY
 };
 
@@ -93,23 +96,34 @@ pub(super) const SORT_RO: Command = Command {
         Arg::token("sorting", "ALPHA").optional(),
     ],
     handler: Handler::Spread(Spread::Sort, sort),
+    long: Some(Long { is: sort_pieces::is_big, work: sort_pieces::work }),
     ..Command::EMPTY
 };
 
 /// What is asked for. Positions are those of the arguments.
 #[derive(Clone, Debug, Default)]
 pub struct SortOptions {
-    descending: bool,
+    pub(super) descending: bool,
     alpha: bool,
     /// First element and number of elements; a negative number is all.
     limit: Option<(i64, i64)>,
     /// The pattern of BY, whatever it is.
     by: Option<usize>,
     /// BY names no other keys: the order is that of the collection.
-    keeps_order: bool,
+    pub(super) keeps_order: bool,
     gets: Vec<usize>,
     /// The destination of STORE.
     pub store: Option<usize>,
+}
+
+/// By what the elements of a collection are put in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By nothing: it is that of the collection.
+    Kept,
+    /// By numbers; equal ones by the text of the elements.
+    Scores,
+    Texts,
 }
 
 /// A key, and perhaps a field of a hash under it, that a pattern and an element name.
@@ -188,8 +202,24 @@ impl SortOptions {
         self.by(args).is_some() || self.gets(args).any(|pattern| pattern != b"#")
     }
 
+    /// The order of a set is that of its table, and what it is stored as must not depend on chance: then it is that of texts,
+    /// whatever the options say.
+    pub(super) fn order(&self, is_set: bool) -> Order {
+        match self.keeps_order {
+            true if is_set && self.store.is_some() => Order::Texts,
+            true => Order::Kept,
+            false if self.alpha => Order::Texts,
+            false => Order::Scores,
+        }
+    }
+
+    /// How often each element is replied, where other keys are not looked at: once for each GET, which is then GET #.
+    pub(super) fn copies(&self) -> usize {
+        self.gets.len().max(1)
+    }
+
     /// The elements that LIMIT leaves of `len`.
-    fn window(&self, len: usize) -> std::ops::Range<usize> {
+    pub(super) fn window(&self, len: usize) -> std::ops::Range<usize> {
         let (first, count) = self.limit.unwrap_or((0, -1));
         let first = first.clamp(0, len as i64) as usize;
         let count = if count < 0 { len } else { usize::try_from(count).unwrap_or(len) };
@@ -200,15 +230,13 @@ impl SortOptions {
 /// The elements, and what is still to be done with them.
 pub struct Elements {
     items: Vec<Vec<u8>>,
-    /// They are in their order, and LIMIT is done.
-    is_ready: bool,
-    /// They are compared as texts, whatever the options say: what a set is stored as must not depend on chance.
-    as_text: bool,
+    /// [`Order::Kept`]: LIMIT is done.
+    order: Order,
 }
 
 impl Elements {
     pub fn load(ks: &mut Keyspace<'_>, key: Key<'_>, options: &SortOptions) -> Result<Elements, CommandError> {
-        let mut elements = Elements { items: Vec::new(), is_ready: options.keeps_order, as_text: false };
+        let mut elements = Elements { items: Vec::new(), order: options.order(false) };
         let items = &mut elements.items;
         match ks.read(key) {
             None => {}
@@ -234,9 +262,8 @@ impl Elements {
             }
             Some(ValueRef::Collection(CollectionRef::Set(set))) => {
                 set.scan(0, usize::MAX, &mut |member| items.push(member.to_vec()));
-                if options.keeps_order && options.store.is_some() {
-                    (elements.is_ready, elements.as_text) = (false, true);
-                } else if options.keeps_order {
+                elements.order = options.order(true);
+                if elements.order == Order::Kept {
                     let window = options.window(items.len());
                     items.truncate(window.end);
                     items.drain(..window.start);
@@ -257,30 +284,28 @@ impl Elements {
         options: &SortOptions,
         weights: Option<Vec<Option<Vec<u8>>>>,
     ) -> Result<Vec<Vec<u8>>, CommandError> {
-        if self.is_ready {
+        if self.order == Order::Kept {
             return Ok(self.items);
         }
-        let by_text = options.alpha || self.as_text;
-        let weights = weights.filter(|_| !self.as_text);
-        let ascending = |ordering: Ordering| if options.descending { ordering.reverse() } else { ordering };
+        let directed = |ordering| directed(ordering, options.descending);
         let window = options.window(self.items.len());
-        let mut sorted: Vec<Vec<u8>> = if !by_text {
+        let mut sorted: Vec<Vec<u8>> = if self.order == Order::Scores {
             let scores: Vec<f64> = match &weights {
                 Some(weights) => weights.iter().map(|weight| weight.as_deref().map_or(Ok(0.0), score)).collect(),
                 None => self.items.iter().map(|item| score(item)).collect::<Result<_, _>>(),
             }?;
             let mut pairs: Vec<(f64, Vec<u8>)> = scores.into_iter().zip(self.items).collect();
             pairs.sort_by(|(a, one), (b, other)| {
-                ascending(a.partial_cmp(b).unwrap_or(Ordering::Equal).then_with(|| one.cmp(other)))
+                directed(a.partial_cmp(b).unwrap_or(Ordering::Equal).then_with(|| one.cmp(other)))
             });
             pairs.into_iter().map(|(_, item)| item).collect()
         } else if let Some(weights) = weights {
             let mut pairs: Vec<(Option<Vec<u8>>, Vec<u8>)> = weights.into_iter().zip(self.items).collect();
-            pairs.sort_by(|(one, _), (other, _)| ascending(one.cmp(other)));
+            pairs.sort_by(|(one, _), (other, _)| directed(one.cmp(other)));
             pairs.into_iter().map(|(_, item)| item).collect()
         } else {
             let mut items = self.items;
-            items.sort_by(|one, other| ascending(one.cmp(other)));
+            items.sort_by(|one, other| directed(one.cmp(other)));
             items
         };
         sorted.truncate(window.end);
@@ -289,9 +314,14 @@ impl Elements {
     }
 }
 
+/// What comes first with DESC comes last without.
+pub(super) fn directed(ordering: Ordering, descending: bool) -> Ordering {
+    if descending { ordering.reverse() } else { ordering }
+}
+
 /// The number that a text is sorted by, as C's `strtod` takes it: it ends at a zero byte, spaces may be before it, and
 /// nothing is 0.
-fn score(text: &[u8]) -> Result<f64, CommandError> {
+pub(super) fn score(text: &[u8]) -> Result<f64, CommandError> {
     let text = until_nul(text);
     if text.is_empty() {
         return Ok(0.0);
@@ -334,14 +364,35 @@ pub fn reply(out: &mut Writer<'_>, values: &[Option<Vec<u8>>]) {
 
 /// Stores the values as a list under the key, over whatever is there; none of them remove it. True: something has changed.
 pub fn store(ks: &mut Keyspace<'_>, key: Key<'_>, values: &[Option<Vec<u8>>]) -> bool {
-    if values.is_empty() {
+    let list = list_of(values, &ks.limits().list);
+    put(ks, key, list)
+}
+
+fn list_of(values: &[Option<Vec<u8>>], limits: &ListLimits) -> List {
+    let mut list = List::new();
+    values.iter().for_each(|value| list.push_back(value.as_deref().unwrap_or(b""), limits));
+    list
+}
+
+/// As [`store`], of the list itself.
+fn put(ks: &mut Keyspace<'_>, key: Key<'_>, list: List) -> bool {
+    if list.is_empty() {
         return ks.remove(key);
     }
-    let limits = ks.limits().list;
-    let mut list = List::new();
-    values.iter().for_each(|value| list.push_back(value.as_deref().unwrap_or(b""), &limits));
     ks.put_collection(key, Collection::List(Box::new(list)), Ttl::Clear);
     true
+}
+
+/// The end of a command with STORE: the list is put under the key at that argument, and its length replied.
+pub(super) fn put_and_reply(cx: &mut Cx<'_>, args: Args<'_>, at: usize, list: List) -> Effect {
+    let (key, len) = (cx.ks.key(args, at), list.len());
+    let has_changed = put(&mut cx.ks, key, list);
+    cx.out.int(len as i64);
+    match has_changed {
+        false => Effect::None,
+        true if len == 0 => Effect::Deleted { key: at as u16 },
+        true => Effect::Put { key: at as u16 },
+    }
 }
 
 fn sort(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
@@ -367,12 +418,6 @@ fn sort(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         reply(&mut cx.out, &values);
         return Ok(Effect::None);
     };
-    let key = cx.ks.key(args, at);
-    let has_changed = store(&mut cx.ks, key, &values);
-    cx.out.int(values.len() as i64);
-    Ok(match has_changed {
-        false => Effect::None,
-        true if values.is_empty() => Effect::Deleted { key: at as u16 },
-        true => Effect::Put { key: at as u16 },
-    })
+    let list = list_of(&values, &cx.ks.limits().list);
+    Ok(put_and_reply(cx, args, at, list))
 }

@@ -3,8 +3,10 @@
 use pinyon_resp::Args;
 use pinyon_values::list::List;
 
-use super::{ELEMENT, INDEX, KEY, integer, place, span};
+use super::{ELEMENT, INDEX, KEY, integer, pieces, place, span};
+use crate::command::long::{self, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Key;
 use crate::{CommandError, Cx, Effect};
 
 pub const LSET: Command = Command {
@@ -51,26 +53,52 @@ pub const LINSERT: Command = Command {
         ELEMENT,
     ],
     handler: Handler::Shard(linsert),
+    long: Some(Long { is: long::is_first_big, work: pieces::linsert }),
     ..Command::EMPTY
 };
 
 fn linsert(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let behind = match args.get(2) {
-        word if word.eq_ignore_ascii_case(b"before") => 0,
-        word if word.eq_ignore_ascii_case(b"after") => 1,
-        _ => return Err(CommandError::Syntax),
-    };
+    let side = Side::parse(args.get(2))?;
+    let key = cx.ks.key(args, 1);
+    let pivot = cx.ks.peek_as::<List>(key)?.map(|list| list.positions(args.get(3), false, 0, 1, usize::MAX));
+    insert_beside(cx, args, side, pivot.and_then(|places| places.first().copied()))
+}
+
+/// The side of another element on which LINSERT puts one.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Before,
+    After,
+}
+
+impl Side {
+    pub(super) fn parse(word: &[u8]) -> Result<Side, CommandError> {
+        match word {
+            _ if word.eq_ignore_ascii_case(b"before") => Ok(Side::Before),
+            _ if word.eq_ignore_ascii_case(b"after") => Ok(Side::After),
+            _ => Err(CommandError::Syntax),
+        }
+    }
+}
+
+/// Puts LINSERT's element beside the one at `pivot`, the place of the one looked for if it is there, and replies.
+pub(super) fn insert_beside(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    side: Side,
+    pivot: Option<usize>,
+) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let limits = cx.ks.limits().list;
     let Some(list) = cx.ks.update::<List>(key)? else {
         cx.out.int(0);
         return Ok(Effect::None);
     };
-    let Some(&at) = list.positions(args.get(3), false, 0, 1, usize::MAX).first() else {
+    let Some(pivot) = pivot else {
         cx.out.int(-1);
         return Ok(Effect::None);
     };
-    list.insert(at + behind, args.get(4), &limits);
+    list.insert(pivot + usize::from(matches!(side, Side::After)), args.get(4), &limits);
     let len = list.len();
     cx.ks.changed::<List>(key);
     cx.out.int(len as i64);
@@ -89,6 +117,7 @@ pub const LREM: Command = Command {
     summary: "Takes elements out that are equal to one: all, or so many from the front, or from the back.",
     args: &[KEY, Arg::new("count", ArgKind::Integer), ELEMENT],
     handler: Handler::Shard(lrem),
+    long: Some(Long { is: long::is_first_big, work: pieces::lrem }),
     ..Command::EMPTY
 };
 
@@ -100,13 +129,22 @@ fn lrem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.int(0);
         return Ok(Effect::None);
     };
-    let at_most = if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) };
-    let removed = list.remove_equal(args.get(3), at_most, count < 0, &limits);
+    let removed = list.remove_equal(args.get(3), at_most(count), count < 0, &limits);
+    Ok(removed_equal(cx, key, removed))
+}
+
+/// How many elements LREM takes out at most.
+pub(super) fn at_most(count: i64) -> usize {
+    if count == 0 { usize::MAX } else { usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) }
+}
+
+/// LREM has taken so many elements out: sees to what follows, and replies.
+pub(super) fn removed_equal(cx: &mut Cx<'_>, key: Key<'_>, removed: usize) -> Effect {
     if removed > 0 {
         cx.ks.changed::<List>(key);
     }
     cx.out.int(removed as i64);
-    Ok(if removed > 0 { Effect::AsSent { changes: removed as u32 } } else { Effect::None })
+    if removed > 0 { Effect::AsSent { changes: removed as u32 } } else { Effect::None }
 }
 
 pub const LTRIM: Command = Command {
@@ -121,6 +159,7 @@ pub const LTRIM: Command = Command {
     summary: "Keeps the elements between two indexes, both included, and takes out all others.",
     args: &[KEY, Arg::new("start", ArgKind::Integer), Arg::new("stop", ArgKind::Integer)],
     handler: Handler::Shard(ltrim),
+    long: Some(Long { is: pieces::trims_much, work: pieces::ltrim }),
     ..Command::EMPTY
 };
 
@@ -136,9 +175,14 @@ fn ltrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (first, count) = span(start, stop, len);
     list.remove_range(first + count, len, &limits);
     list.remove_range(0, first, &limits);
+    Ok(trimmed(cx, key, len - count))
+}
+
+/// LTRIM has taken so many elements out: sees to what follows, and replies.
+pub(super) fn trimmed(cx: &mut Cx<'_>, key: Key<'_>, removed: usize) -> Effect {
     // As in Redis, those who watch it are told even where nothing goes.
     cx.ks.changed::<List>(key);
     cx.out.ok();
-    let changes = (len - count) as u32;
-    Ok(if changes > 0 { Effect::AsSent { changes } } else { Effect::None })
+    let changes = removed as u32;
+    if changes > 0 { Effect::AsSent { changes } } else { Effect::None }
 }

@@ -1,9 +1,11 @@
 //! The list commands: their rows and handlers.
 //!
 //! One file per noun: elements that come (`push`) and go (`pop`), elements looked at (`read`) and changed (`edit`), elements
-//! that go from one list to another (`transfer`), and the commands that wait for an element (`wait`).
+//! that go from one list to another (`transfer`), and the commands that wait for an element (`wait`). `pieces` does on long
+//! lists what `read` and `edit` do at once.
 
 pub mod edit;
+mod pieces;
 pub mod pop;
 pub mod push;
 pub mod read;

@@ -4,7 +4,7 @@ use pinyon_base::parse_i64;
 use pinyon_resp::Args;
 use pinyon_values::list::List;
 
-use super::{ELEMENT, INDEX, KEY, integer, place, span, write_item};
+use super::{ELEMENT, INDEX, KEY, integer, pieces, place, span, write_item};
 use crate::command::long::{self, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::keyspace::Keyspace;
@@ -144,19 +144,22 @@ pub const LPOS: Command = Command {
         Arg::new("len", ArgKind::Integer).with_token("MAXLEN").optional(),
     ],
     handler: Handler::Shard(lpos),
+    long: Some(Long { is: pieces::looks_at_much, work: pieces::lpos }),
     ..Command::EMPTY
 };
 
 /// What LPOS looks for.
-struct Search {
-    from_back: bool,
-    skip: usize,
-    count: Option<usize>,
-    look_at: usize,
+pub(super) struct Search {
+    pub(super) from_back: bool,
+    pub(super) skip: usize,
+    /// None: one, which is replied by itself. 0: all.
+    pub(super) count: Option<usize>,
+    /// Elements looked at, at most.
+    pub(super) look_at: usize,
 }
 
 impl Search {
-    fn parse(args: Args<'_>) -> Result<Search, CommandError> {
+    pub(super) fn parse(args: Args<'_>) -> Result<Search, CommandError> {
         const RANK: CommandError = CommandError::text(
             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... \
              or use negative to start from the end of the list",
@@ -190,19 +193,23 @@ impl Search {
         }
         Ok(search)
     }
+
+    /// How many elements are replied at most.
+    pub(super) fn at_most(&self) -> usize {
+        match self.count {
+            None => 1,
+            Some(0) => usize::MAX,
+            Some(count) => count,
+        }
+    }
 }
 
 fn lpos(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let search = Search::parse(args)?;
     let key = cx.ks.key(args, 1);
-    let count = match search.count {
-        None => 1,
-        Some(0) => usize::MAX,
-        Some(count) => count,
-    };
     let found = match cx.ks.read_as::<List>(key)? {
         None => Vec::new(),
-        Some(list) => list.positions(args.get(2), search.from_back, search.skip, count, search.look_at),
+        Some(list) => list.positions(args.get(2), search.from_back, search.skip, search.at_most(), search.look_at),
     };
     match (search.count, found.first()) {
         (Some(_), _) => {

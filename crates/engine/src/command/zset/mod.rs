@@ -11,6 +11,7 @@ mod pieces;
 pub mod pop;
 pub mod random;
 pub mod range;
+mod range_pieces;
 pub mod remove;
 pub mod rows;
 pub mod scan;

@@ -15,7 +15,7 @@ use crate::{CommandError, Cx, Effect};
 
 /// What the bounds are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+pub(super) enum By {
     Rank,
     Score,
     Lex,
@@ -23,10 +23,10 @@ enum By {
 
 /// A range as it was asked for.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     by: By,
-    reverse: bool,
-    with_scores: bool,
+    pub reverse: bool,
+    pub with_scores: bool,
     offset: i64,
     /// -1: all.
     limit: i64,
@@ -35,22 +35,37 @@ struct Asked<'a> {
 }
 
 /// A range whose bounds have been read.
-enum Bounds<'a> {
+pub(super) enum Bounds<'a> {
     Ranks(&'a [u8], &'a [u8]),
     Scores(Scores),
     Members(Members<'a>),
 }
 
 /// What a command's name says already.
-#[derive(Clone, Copy, Default)]
-struct Said {
+#[derive(Clone, Copy)]
+pub(super) struct Said {
     by: Option<By>,
     reverse: Option<bool>,
 }
 
+/// Options say what the range is.
+pub(super) const OPEN: Said = Said { by: None, reverse: None };
+pub(super) const REV_BY_RANK: Said = Said { by: Some(By::Rank), reverse: Some(true) };
+pub(super) const BY_SCORE: Said = Said { by: Some(By::Score), reverse: Some(false) };
+pub(super) const REV_BY_SCORE: Said = Said { by: Some(By::Score), reverse: Some(true) };
+pub(super) const BY_LEX: Said = Said { by: Some(By::Lex), reverse: Some(false) };
+pub(super) const REV_BY_LEX: Said = Said { by: Some(By::Lex), reverse: Some(true) };
+
+impl Said {
+    /// Whether the bounds are no ranks, by the command's name.
+    pub fn has_other_bounds(self) -> bool {
+        self.by.is_some_and(|by| by != By::Rank)
+    }
+}
+
 impl<'a> Asked<'a> {
     /// The bounds from argument `at` on, and options behind them.
-    fn parse(args: Args<'a>, at: usize, said: Said, stores: bool) -> Result<(Asked<'a>, Bounds<'a>), CommandError> {
+    pub fn parse(args: Args<'a>, at: usize, said: Said, stores: bool) -> Result<(Asked<'a>, Bounds<'a>), CommandError> {
         let mut asked = Asked {
             by: said.by.unwrap_or(By::Rank),
             reverse: said.reverse.unwrap_or(false),
@@ -110,7 +125,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Where the range begins, in its own direction, and how many elements it has.
-    fn place(&self, bounds: &Bounds<'_>, zset: &ZSet) -> Result<(usize, usize), CommandError> {
+    pub fn place(&self, bounds: &Bounds<'_>, zset: &ZSet) -> Result<(usize, usize), CommandError> {
         let members = zset.len();
         let found: Range<usize> = match bounds {
             Bounds::Ranks(min, max) => {
@@ -129,30 +144,35 @@ impl<'a> Asked<'a> {
         }
         Ok((if self.reverse { found.end - 1 - skipped } else { found.start + skipped }, count))
     }
+
+    /// The rank that comes `count` elements behind one, in the range's direction; behind the last it means nothing.
+    pub fn behind(&self, rank: usize, count: usize) -> usize {
+        if self.reverse { rank.wrapping_sub(count) } else { rank + count }
+    }
 }
 
 pub(super) fn zrange(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said::default())
+    reply(cx, args, OPEN)
 }
 
 pub(super) fn zrevrange(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said { by: Some(By::Rank), reverse: Some(true) })
+    reply(cx, args, REV_BY_RANK)
 }
 
 pub(super) fn zrangebyscore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said { by: Some(By::Score), reverse: Some(false) })
+    reply(cx, args, BY_SCORE)
 }
 
 pub(super) fn zrevrangebyscore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said { by: Some(By::Score), reverse: Some(true) })
+    reply(cx, args, REV_BY_SCORE)
 }
 
 pub(super) fn zrangebylex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said { by: Some(By::Lex), reverse: Some(false) })
+    reply(cx, args, BY_LEX)
 }
 
 pub(super) fn zrevrangebylex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    reply(cx, args, Said { by: Some(By::Lex), reverse: Some(true) })
+    reply(cx, args, REV_BY_LEX)
 }
 
 fn reply(cx: &mut Cx<'_>, args: Args<'_>, said: Said) -> Result<Effect, CommandError> {
@@ -171,7 +191,7 @@ fn reply(cx: &mut Cx<'_>, args: Args<'_>, said: Said) -> Result<Effect, CommandE
 }
 
 pub(super) fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let (asked, bounds) = Asked::parse(args, 3, Said::default(), true)?;
+    let (asked, bounds) = Asked::parse(args, 3, OPEN, true)?;
     let limits = cx.ks.limits().zset;
     let source = cx.ks.key(args, 2);
     let mut result = ZSet::new();

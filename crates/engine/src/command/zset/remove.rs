@@ -6,6 +6,7 @@ use pinyon_resp::Args;
 use pinyon_values::zset::ZSet;
 
 use super::bounds::{Members, Scores, ranks};
+use super::range_pieces;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::{CommandError, Cx, Effect};
 
@@ -50,12 +51,17 @@ pub const ZREMRANGEBYRANK: Command = Command {
     summary: "Takes out the members within a range of ranks.",
     args: &[Arg::key("key", 0), Arg::new("start", ArgKind::Integer), Arg::new("stop", ArgKind::Integer)],
     handler: Handler::Shard(zremrangebyrank),
+    long: Some(range_pieces::ZREMRANGEBYRANK),
     ..Command::EMPTY
 };
 
 fn zremrangebyrank(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     ranks(args.get(2), args.get(3), 0)?;
-    remove(cx, args, |zset| ranks(args.get(2), args.get(3), zset.len()).unwrap_or_default())
+    remove(cx, args, rank_range)
+}
+
+pub(super) fn rank_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
+    ranks(args.get(2), args.get(3), zset.len())
 }
 
 pub const ZREMRANGEBYSCORE: Command = Command {
@@ -70,12 +76,17 @@ pub const ZREMRANGEBYSCORE: Command = Command {
     summary: "Takes out the members with scores within a range.",
     args: &[Arg::key("key", 0), Arg::new("min", ArgKind::Double), Arg::new("max", ArgKind::Double)],
     handler: Handler::Shard(zremrangebyscore),
+    long: Some(range_pieces::ZREMRANGEBYSCORE),
     ..Command::EMPTY
 };
 
 fn zremrangebyscore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let scores = Scores::parse(args.get(2), args.get(3))?;
-    remove(cx, args, |zset| scores.ranks(zset))
+    Scores::parse(args.get(2), args.get(3))?;
+    remove(cx, args, score_range)
+}
+
+pub(super) fn score_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
+    Ok(Scores::parse(args.get(2), args.get(3))?.ranks(zset))
 }
 
 pub const ZREMRANGEBYLEX: Command = Command {
@@ -90,19 +101,28 @@ pub const ZREMRANGEBYLEX: Command = Command {
     summary: "Takes out the members within a range of bytes, all scores being equal.",
     args: &[Arg::key("key", 0), Arg::new("min", ArgKind::String), Arg::new("max", ArgKind::String)],
     handler: Handler::Shard(zremrangebylex),
+    long: Some(range_pieces::ZREMRANGEBYLEX),
     ..Command::EMPTY
 };
 
 fn zremrangebylex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
-    let members = Members::parse(args.get(2), args.get(3))?;
-    remove(cx, args, |zset| members.ranks(zset, false))
+    Members::parse(args.get(2), args.get(3))?;
+    remove(cx, args, lex_range)
 }
 
-fn remove(cx: &mut Cx<'_>, args: Args<'_>, range: impl FnOnce(&ZSet) -> Range<usize>) -> Result<Effect, CommandError> {
+pub(super) fn lex_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
+    Ok(Members::parse(args.get(2), args.get(3))?.ranks(zset, false))
+}
+
+fn remove(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    range: fn(Args<'_>, &ZSet) -> Result<Range<usize>, CommandError>,
+) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let removed = match cx.ks.update::<ZSet>(key)? {
         Some(zset) => {
-            let range = range(zset);
+            let range = range(args, zset)?;
             if !range.is_empty() {
                 zset.remove_range(range.start, range.len(), &mut |_, _| {});
             }

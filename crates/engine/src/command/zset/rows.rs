@@ -1,6 +1,7 @@
 //! The rows of ZRANGE, of its older forms, and of ZRANGESTORE; their handlers are in `range`.
 
 use super::range::{zrange, zrangebylex, zrangebyscore, zrangestore, zrevrange, zrevrangebylex, zrevrangebyscore};
+use super::range_pieces;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 
 pub const ZRANGE: Command = Command {
@@ -29,6 +30,7 @@ pub const ZRANGE: Command = Command {
         Arg::token("withscores", "WITHSCORES").optional(),
     ],
     handler: Handler::Shard(zrange),
+    long: Some(range_pieces::ZRANGE),
     ..Command::EMPTY
 };
 
@@ -52,6 +54,7 @@ pub const ZRANGEBYLEX: Command = Command {
             .optional(),
     ],
     handler: Handler::Shard(zrangebylex),
+    long: Some(range_pieces::ZRANGEBYLEX),
     ..Command::EMPTY
 };
 
@@ -77,6 +80,7 @@ pub const ZRANGEBYSCORE: Command = Command {
             .optional(),
     ],
     handler: Handler::Shard(zrangebyscore),
+    long: Some(range_pieces::ZRANGEBYSCORE),
     ..Command::EMPTY
 };
 
@@ -98,6 +102,7 @@ pub const ZREVRANGE: Command = Command {
         Arg::token("withscores", "WITHSCORES").optional(),
     ],
     handler: Handler::Shard(zrevrange),
+    long: Some(range_pieces::ZREVRANGE),
     ..Command::EMPTY
 };
 
@@ -121,6 +126,7 @@ pub const ZREVRANGEBYLEX: Command = Command {
             .optional(),
     ],
     handler: Handler::Shard(zrevrangebylex),
+    long: Some(range_pieces::ZREVRANGEBYLEX),
     ..Command::EMPTY
 };
 
@@ -146,6 +152,7 @@ pub const ZREVRANGEBYSCORE: Command = Command {
             .optional(),
     ],
     handler: Handler::Shard(zrevrangebyscore),
+    long: Some(range_pieces::ZREVRANGEBYSCORE),
     ..Command::EMPTY
 };
 
@@ -174,5 +181,6 @@ pub const ZRANGESTORE: Command = Command {
             .optional(),
     ],
     handler: Handler::Spread(Spread::Lend, zrangestore),
+    long: Some(range_pieces::ZRANGESTORE),
     ..Command::EMPTY
 };

@@ -218,8 +218,10 @@ const ROWS: &[Directive] = &[
         "disable-thp",
         Kind::Bool,
         "yes",
-        Kept(Lacking::Kernel),
-        "Whether Redis switches huge pages off for itself.",
+        field!(disable_thp),
+        "Do without transparent huge pages, whatever the host says. With them commands take some percent less CPU over \
+         many gigabytes, but memory comes in pages of 2 MiB: more of it is resident, and what touches a new page first \
+         waits until all of it is cleared, 0.1 ms, or 5 ms on a virtual machine whose host hands memory out late.",
     )
     .at_start(),
     Directive::new(

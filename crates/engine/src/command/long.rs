@@ -73,6 +73,7 @@ pub(super) mod tests {
     use super::*;
     use crate::command::registry;
     use crate::command::trial::{Owned, Trial};
+    use crate::keyspace::{EvictionPolicy, ShardConfig};
 
     fn long_of(words: &[&str]) -> Long {
         let id = registry().find(words[0].as_bytes()).expect("a command");
@@ -346,6 +347,27 @@ pub(super) mod tests {
             "object encoding to",
         ];
         both_ways_do_the_same_in_order(&commands, &looks);
+    }
+
+    /// The first piece touches the key, as the handler does, and no other: LFU would count each.
+    #[test]
+    fn one_command_is_one_access() {
+        let mut t = filled();
+        t.shard.reconfigure(&ShardConfig {
+            policy: EvictionPolicy::AllkeysLfu,
+            lfu_log_factor: 0,
+            lfu_decay_time: 0,
+            ..ShardConfig::default()
+        });
+        for (of, line) in
+            [("ranking", "zremrangebyrank to 1 -2"), ("same", "lrem to 0 absent"), ("same", "ltrim to 600 700")]
+        {
+            t.run(&format!("copy {of} to replace"));
+            let before = t.run("object freq to");
+            let (_, _, pieces) = in_pieces(&mut t, line);
+            assert!(pieces > 3, "{line}: {pieces} pieces");
+            assert_eq!((before, t.run("object freq to")), (":5".into(), ":6".into()), "{line}");
+        }
     }
 
     #[test]

@@ -582,6 +582,10 @@ mod tests {
             assert!(is_big("sort c by w* by nosort") && !is_big("sort c what") && !is_big("sort c limit x 1"));
             assert!(!is_big("sort nokey") && !is_big("sort_ro c store d"));
         }
+        // Nor are the elements before them visited.
+        let mut t = holding("c", collection(Kind::List, &mixed(ELEMENTS_MIN + 20 * LOADED_PER_PIECE)));
+        let (_, _, pieces) = in_pieces(&mut t, &format!("sort c by nosort limit 5000 {ELEMENTS_MIN}"));
+        assert_eq!(pieces, 1 + ELEMENTS_MIN.div_ceil(LOADED_PER_PIECE));
     }
 
     /// Neither a reply of a few elements nor an error is a reason to free all runs at once.
@@ -610,7 +614,13 @@ mod tests {
         for kind in [Kind::List, Kind::Set, Kind::ZSet] {
             let (mut plain, mut pieced) =
                 (holding("c", collection(kind, &elements)), holding("c", collection(kind, &elements)));
-            for line in ["sort c alpha desc", "sort c by nosort", "sort c alpha store d", "lrange d 0 -1"] {
+            for line in [
+                "sort c alpha desc",
+                "sort c alpha limit 0 1",
+                "sort c by nosort",
+                "sort c alpha store d",
+                "lrange d 0 -1",
+            ] {
                 let (reply, _, pieces) = in_pieces(&mut pieced, line);
                 assert!(reply == plain.run(line), "{line} of {kind:?}");
                 assert!(

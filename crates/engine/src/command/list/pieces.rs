@@ -20,6 +20,9 @@ pub(super) fn lrem() -> Work {
     let (mut cursor, mut removed) = (None, 0);
     Box::new(move |cx, args| {
         let count = integer(args, 2)?;
+        if cursor.is_some() {
+            cx.ks.goes_on();
+        }
         let key = cx.ks.key(args, 1);
         let limits = cx.ks.limits().list;
         let Some(list) = cx.ks.update::<List>(key)? else {
@@ -64,6 +67,9 @@ pub(super) fn ltrim() -> Work {
     let mut trim = None;
     Box::new(move |cx, args| {
         let (start, stop) = (integer(args, 2)?, integer(args, 3)?);
+        if trim.is_some() {
+            cx.ks.goes_on();
+        }
         let key = cx.ks.key(args, 1);
         let limits = cx.ks.limits().list;
         let Some(list) = cx.ks.update::<List>(key)? else {

@@ -138,6 +138,9 @@ fn removed(ranks: Ranks) -> Work {
     // The ranks still to go, and how many there were in all.
     let mut left: Option<(Range<usize>, usize)> = None;
     Box::new(move |cx, args| {
+        if left.is_some() {
+            cx.ks.goes_on();
+        }
         let key = cx.ks.key(args, 1);
         let Some(zset) = cx.ks.update::<ZSet>(key)? else {
             cx.out.int(0);

@@ -345,8 +345,8 @@ def fill_other(server, c, scale):
     pump(server.port, form, lambda i: range(i * 50, i * 50 + 50), few // 50, lines=51, batch=40)
 
 
-def watch(server, cases, rows, stop_after=None):
-    """Runs the cases one after the other with a probe beside them; one row of the table for each."""
+def watch(server, cases, found):
+    """Runs the cases one after the other with a probe beside them; `found` has a list of (seconds, trips in ms) for each by name."""
     with bars.Connection(server.port, timeout=300) as c:
         for first in range(0, 1000, 100):
             c.call("MSET", *(w for i in range(first, first + 100) for w in (f"other:{i}", "v" * 64)))
@@ -362,7 +362,7 @@ def watch(server, cases, rows, stop_after=None):
             begun = time.perf_counter()
             try:
                 action(server, c)
-                spans.append((case, begun, time.perf_counter(), ""))
+                spans.append((case, begun, time.perf_counter()))
             except (bars.ReplyError, EOFError) as error:
                 bars.note(f"{server.name}, {case}: {error}")
             time.sleep(0.3)
@@ -370,16 +370,16 @@ def watch(server, cases, rows, stop_after=None):
         trips = ours.recv()
         prober.join()
     quiet = None
-    for case, begun, ended, _ in spans:
+    for case, begun, ended in spans:
         here = [ms for at, ms in trips if at <= ended and at + ms / 1000 >= begun]
         high = bars.percentile(here, 0.999)
         quiet = high if quiet is None else quiet
-        rows.append([case, server.name, f"{ended - begun:.2f}", len(here), f"{bars.median(here):.3f}", f"{bars.percentile(here, 0.99):.2f}", f"{high:.2f}",
-                     f"{high - quiet:+.2f}", f"{max(here):.2f}"])
-        bars.note(" ".join(map(str, rows[-1])))
+        found.setdefault(case, []).append((ended - begun, here, high - quiet))
+        bars.note(f"{server.name}, {case}: {ended - begun:.2f} s, p99.9 {high:.2f} ms, {high - quiet:+.2f} to quiet, max {max(here):.2f}")
 
 
 def stalls(options):
+    """A fresh server for each group and round; medians over the rounds."""
     rows = []
     groups = [("sets", fill_sets, STALLS, ()), ("zset", fill_zset, STALLS_ZSET, ()), ("snapshot", fill_zset, STALLS_SNAPSHOT, ("--appendonly", "yes")),
               ("other", fill_other, STALLS_OTHER, ())]
@@ -387,12 +387,19 @@ def stalls(options):
         for group, fill, cases, extra in groups:
             if options.case and options.case not in group:
                 continue
-            with bars.Server(name, extra=extra) as server:
-                bars.pin_load()
-                with bars.Connection(server.port, timeout=300) as c:
-                    fill(server, c, options.scale)
-                watch(server, cases, rows)
-    print(f"GET of other keys meanwhile, one core; {bars.machine()}\n")
+            found = {}
+            for _ in range(options.rounds):
+                with bars.Server(name, extra=extra) as server:
+                    bars.pin_load()
+                    with bars.Connection(server.port, timeout=300) as c:
+                        fill(server, c, options.scale)
+                    watch(server, cases, found)
+            for case, runs in found.items():
+                median = lambda of: bars.median([of(run) for run in runs])
+                rows.append([case, name, f"{median(lambda r: r[0]):.2f}", int(median(lambda r: len(r[1]))), f"{median(lambda r: bars.median(r[1])):.3f}",
+                             f"{median(lambda r: bars.percentile(r[1], 0.99)):.2f}", f"{median(lambda r: bars.percentile(r[1], 0.999)):.2f}",
+                             f"{median(lambda r: r[2]):+.2f}", f"{median(lambda r: max(r[1])):.2f}"])
+    print(f"GET of other keys meanwhile, one core, medians of {options.rounds} rounds; {bars.machine()}\n")
     bars.table(["meanwhile", "server", "seconds", "GETs", "p50 ms", "p99 ms", "p99.9 ms", "above quiet", "max ms"], rows)
 
 

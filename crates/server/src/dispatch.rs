@@ -213,11 +213,10 @@ impl Core {
         if session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED {
             return false;
         }
-        if entry.row.long.is_some() && command.owner == self.id.0 {
-            let db = session.db;
-            if self.pieces_of(id, db, args).is_some() {
-                return false;
-            }
+        let db = session.db;
+        let is_own = command.owner == self.id.0;
+        if is_own && self.may_be_in_pieces(entry.row, db) && self.pieces_of(id, db, args).is_some() {
+            return false;
         }
         let Some(session) = self.sessions.get_mut(conn) else { return false };
         let leaves = command.owner != self.id.0 || entry.row.flags.contains(Flags::LEAVES_DB);
@@ -501,7 +500,7 @@ impl Core {
             self.wait_here(conn, id, hash, args);
             return 0;
         }
-        if row.long.is_some() && self.run_if_long(io, conn, id, args) {
+        if self.may_be_in_pieces(row, db) && self.run_if_long(io, conn, id, args) {
             return 0;
         }
         let Some(session) = self.sessions.get_mut(conn) else { return 0 };
@@ -530,9 +529,9 @@ impl Core {
     #[cold]
     fn run_if_long(&mut self, io: &mut Io, conn: ConnId, id: CommandId, args: Args<'_>) -> bool {
         let Some(caller) = self.sessions.get(conn).map(|session| session.caller(id)) else { return false };
-        let Some(long) = self.pieces_of(id, caller.head.db, args) else { return false };
+        let Some(pieces) = self.pieces_of(id, caller.head.db, args) else { return false };
         let ticket = self.promise(conn);
-        self.run_in_pieces(io, Asker::Own(ticket), caller, long, args);
+        self.run_in_pieces(io, Asker::Own(ticket), caller, pieces, args);
         true
     }
 

@@ -1,7 +1,7 @@
 //! The traffic of batches between cores: filling them, running those of others, handing out replies.
 
 use pinyon_durability::Lsn;
-use pinyon_engine::command::long::Long;
+use pinyon_engine::command::long::Pieces;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Flags, Handler};
 use pinyon_resp::{Args, Output};
@@ -107,7 +107,7 @@ impl Core {
     }
 
     #[inline]
-    pub(crate) fn pieces_of_request(&mut self, batch: &Batch, index: usize) -> Option<Long> {
+    pub(crate) fn pieces_of_request(&mut self, batch: &Batch, index: usize) -> Option<Pieces> {
         let request = &batch.requests[index];
         self.pieces_of(request.command, request.db, batch.args(index))
     }

@@ -10,7 +10,10 @@
 use pinyon_resp::{Args, Output};
 use pinyon_values::Collection;
 
+use super::registry::{CommandId, Entry, registry};
+use super::row::Handler;
 use crate::keyspace::Keyspace;
+use crate::transaction::each_intent;
 use crate::{CommandError, Cx, Effect};
 
 /// A command in pieces: none when more are to come. What it replies is written as it goes on.
@@ -22,6 +25,67 @@ pub struct Long {
     /// Whether the values are so big that it should be carried out in pieces. Whatever it says, both ways do the same.
     pub is: fn(&mut Keyspace<'_>, Args<'_>) -> bool,
     pub work: fn() -> Work,
+}
+
+/// How a command is carried out in pieces.
+#[derive(Clone, Copy)]
+pub enum Pieces {
+    Long(Long),
+    /// Many fields of a hash may be due: they go in pieces before the command.
+    Fading(&'static Entry),
+}
+
+impl Pieces {
+    /// The pieces of a command, if its values are so big that it should be carried out in them.
+    #[inline]
+    pub fn of(ks: &mut Keyspace<'_>, command: CommandId, args: Args<'_>) -> Option<Pieces> {
+        let entry = registry().entry(command);
+        if ks.has_fading() && has_fading(ks, entry, args) {
+            return Some(Pieces::Fading(entry));
+        }
+        let long = entry.row.long?;
+        (long.is)(ks, args).then_some(Pieces::Long(long))
+    }
+
+    pub fn work(self) -> Work {
+        match self {
+            Pieces::Long(long) => (long.work)(),
+            Pieces::Fading(entry) => behind_fading(entry),
+        }
+    }
+}
+
+/// Whether a key of the command has a big hash of which fields are due.
+fn has_fading(ks: &Keyspace<'_>, entry: &Entry, args: Args<'_>) -> bool {
+    let mut found = false;
+    let is_of_shard = matches!(entry.row.handler, Handler::Shard(_) | Handler::Spread(..));
+    if is_of_shard {
+        each_intent(entry, args, |at, _| found = found || ks.is_fading(ks.key_of(args.get(at)), ELEMENTS_MIN));
+    }
+    found
+}
+
+/// The command itself, whole or in pieces, behind the fields that are due.
+fn behind_fading(entry: &'static Entry) -> Work {
+    let mut begun: Option<Work> = None;
+    Box::new(move |cx, args| {
+        if let Some(work) = &mut begun {
+            return work(cx, args);
+        }
+        let mut more = false;
+        each_intent(entry, args, |at, _| {
+            let key = cx.ks.key_of(args.get(at));
+            more = more || cx.ks.fade_some(key, ELEMENTS_PER_PIECE);
+        });
+        if more {
+            return Ok(None);
+        }
+        match (entry.row.long, entry.row.handler) {
+            (Some(long), _) if (long.is)(&mut cx.ks, args) => begun.insert((long.work)())(cx, args),
+            (_, Handler::Shard(handler) | Handler::Spread(_, handler)) => handler(cx, args).map(Some),
+            _ => unreachable!("it has keys on a shard"),
+        }
+    })
 }
 
 /// Values with at least so many elements are big: what is done with fewer takes some hundred microseconds at most.
@@ -71,7 +135,6 @@ pub(super) mod tests {
     use pinyon_resp::Writer;
 
     use super::*;
-    use crate::command::registry;
     use crate::command::trial::{Owned, Trial};
     use crate::keyspace::{EvictionPolicy, ShardConfig};
 
@@ -91,8 +154,11 @@ pub(super) mod tests {
     /// As [`in_pieces`], however big its values.
     pub(in crate::command) fn run_pieces(t: &mut Trial, line: &str) -> (String, Effect, usize) {
         let words: Vec<&str> = line.split(' ').collect();
-        let (owned, long) = (Owned::of(&words), long_of(&words));
-        let (mut work, mut output, mut pieces) = ((long.work)(), Output::default(), 1);
+        run_work(t, &Owned::of(&words), (long_of(&words).work)())
+    }
+
+    fn run_work(t: &mut Trial, owned: &Owned, mut work: Work) -> (String, Effect, usize) {
+        let (mut output, mut pieces) = (Output::default(), 1);
         let done = loop {
             let mut cx =
                 Cx { ks: t.shard.keyspace(DbIndex(0), false), out: Writer { out: &mut output, proto: t.proto } };
@@ -347,6 +413,50 @@ pub(super) mod tests {
             "object encoding to",
         ];
         both_ways_do_the_same_in_order(&commands, &looks);
+    }
+
+    /// Fields that are due go in pieces before the command, which may be in pieces itself.
+    #[test]
+    fn due_fields_go_first() {
+        let fading = || {
+            let mut t = filled();
+            let fields: Vec<String> = (0..1100).map(|i| format!("f{i}")).collect();
+            t.run(&format!("hpexpire hash 5 fields 1100 {}", fields.join(" ")));
+            t.run("hpexpire hash 7 fields 1 f1199");
+            t.run("expire list 1");
+            t
+        };
+        let lines = [
+            ("hlen hash", 5, 2),
+            ("hgetall hash", 5, 2),
+            ("hget hash f3", 6, 2),
+            ("hset hash f3 new f1150 newer", 6, 2),
+            ("exists list hash", 5, 2),
+            ("rename hash to", 5, 2),
+            ("del hash", 7, 2),
+            ("type hash", 5, 2),
+            ("get hash", 5, 2),
+            ("hgetall hash", 4, 0),
+            ("hlen list", 5, 0),
+        ];
+        for (line, ms, more_than) in lines {
+            let (mut plain, mut pieced) = (fading(), fading());
+            plain.advance(ms);
+            pieced.advance(ms);
+            let words: Vec<&str> = line.split(' ').collect();
+            let (owned, id) = (Owned::of(&words), registry().find(words[0].as_bytes()).expect("a command"));
+            let pieces = Pieces::of(&mut pieced.shard.keyspace(DbIndex(0), true), id, owned.args());
+            assert_eq!(matches!(pieces, Some(Pieces::Fading(_))), more_than > 0, "{line}");
+            let Some(pieces) = pieces else { continue };
+            let expected = plain.run(line);
+            let (reply, effect, count) = run_work(&mut pieced, &owned, pieces.work());
+            assert_eq!((sorted(&reply), effect), (sorted(&expected), plain.effect()), "{line}");
+            assert!(count > more_than, "{line}: {count} pieces");
+            for look in ["hgetall hash", "hgetall to", "exists list", "exists hash"] {
+                assert_eq!(sorted(&pieced.run(look)), sorted(&plain.run(look)), "{look} after {line}");
+            }
+            assert_eq!(pieced.shard.stats().expired_fields, plain.shard.stats().expired_fields, "{line}");
+        }
     }
 
     /// The first piece touches the key, as the handler does, and no other: LFU would count each.

@@ -16,7 +16,7 @@ use pinyon_values::zset::{ZSet, ZSetLimits};
 use pinyon_values::{Collection, CollectionMut, CollectionRef};
 
 use super::access::Rng;
-use super::block::{Content, Heavy, PackedContent};
+use super::block::{Content, EntryRef, Heavy, PackedContent};
 use super::expiry::ExpiryWheel;
 use super::keyspace::{Keyspace, expired_on_access, lookup};
 use super::shard::{Ledger, Shard};
@@ -204,6 +204,28 @@ impl Keyspace<'_> {
         let entry = self.shard.tables[usize::from(self.db.0)].get(key)?;
         let is_due = entry.deadline().is_some_and(|at| at <= self.past());
         (!is_due).then(|| entry.value())
+    }
+
+    /// Whether the database has hashes whose fields have deadlines.
+    #[inline]
+    pub fn has_fading(&self) -> bool {
+        self.shard.tables[usize::from(self.db.0)].fading() > 0
+    }
+
+    /// Whether fields of the hash under a key are due, and it has at least so many: whoever looks at it takes all of them out first.
+    pub fn is_fading(&self, key: Key<'_>, fields_min: usize) -> bool {
+        let table = &self.shard.tables[usize::from(self.db.0)];
+        let is_due = |entry: &EntryRef<'_>| entry.next_fading().is_some_and(|at| at <= self.past());
+        let entry = table.get(key).filter(is_due);
+        entry.and_then(EntryRef::hash).is_some_and(|fields| fields.len() >= fields_min)
+    }
+
+    /// Takes out up to so many fields that are due. True: others are.
+    pub fn fade_some(&mut self, key: Key<'_>, budget: usize) -> bool {
+        let (db, now) = (self.db, self.past());
+        let Shard { tables, ledger, .. } = &mut *self.shard;
+        let Some(mut found) = tables[usize::from(db.0)].find(key) else { return false };
+        found.is_fading() && !found.is_due(now) && expire_fields(&mut found, db, key.hash, now, budget, ledger)
     }
 
     /// Elements of the collection under a key, without a trace; 0 when there is none.

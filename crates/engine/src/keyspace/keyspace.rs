@@ -96,6 +96,16 @@ impl<'a> Keyspace<'a> {
         }
     }
 
+    #[inline]
+    pub(super) fn prefetch_bucket(&self, hash: u64) {
+        self.shard.prefetch_bucket(self.db, hash);
+    }
+
+    #[inline]
+    pub(super) fn prefetch_entry(&self, hash: u64) {
+        self.shard.prefetch_entry(self.db, hash);
+    }
+
     /// Any bytes as a key.
     #[inline]
     pub fn key_of<'k>(&self, bytes: &'k [u8]) -> Key<'k> {

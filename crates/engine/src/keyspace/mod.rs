@@ -10,6 +10,7 @@
 //! later goes through `graveyard`, and `housekeeping` does that and other deferred work in slices.
 
 pub mod access;
+mod ahead;
 mod block;
 mod collections;
 mod directory;
@@ -37,6 +38,7 @@ mod tests;
 mod value;
 
 pub use access::Rng;
+pub use ahead::Ahead;
 pub use block::INLINE_VALUE_MAX;
 pub use collections::{Limits, Typed};
 pub use evict::EvictionPolicy;

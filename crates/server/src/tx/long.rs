@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use pinyon_base::DbIndex;
-use pinyon_engine::command::long::{Long, Work, seal};
+use pinyon_engine::command::long::{Pieces, Work, seal};
 use pinyon_engine::command::registry::{CommandId, registry};
+use pinyon_engine::command::row::Command;
 use pinyon_engine::{CommandError, Cx, Effect};
 use pinyon_resp::{Args, Output, Writer};
 use pinyon_runtime::{ConnId, CoreId};
@@ -40,14 +41,18 @@ struct InPieces {
 impl Core {
     /// The pieces of a command, if its values are so big that it should be carried out in them.
     #[inline]
-    pub(crate) fn pieces_of(&mut self, command: CommandId, db: DbIndex, args: Args<'_>) -> Option<Long> {
-        let long = registry().row(command).long?;
-        let mut ks = self.exec.shard.keyspace(db, true);
-        (long.is)(&mut ks, args).then_some(long)
+    pub(crate) fn pieces_of(&mut self, command: CommandId, db: DbIndex, args: Args<'_>) -> Option<Pieces> {
+        Pieces::of(&mut self.exec.shard.keyspace(db, true), command, args)
+    }
+
+    /// Whether it may have to be: most need not be looked at for it.
+    #[inline]
+    pub(crate) fn may_be_in_pieces(&mut self, row: &Command, db: DbIndex) -> bool {
+        row.long.is_some() || self.exec.shard.keyspace(db, true).has_fading()
     }
 
     /// Carries it out so. Whether `maxmemory` and the log let it is asked here.
-    pub(crate) fn run_in_pieces(&mut self, io: &mut Io, asker: Asker, caller: Caller, long: Long, args: Args<'_>) {
+    pub(crate) fn run_in_pieces(&mut self, io: &mut Io, asker: Asker, caller: Caller, pieces: Pieces, args: Args<'_>) {
         let row = registry().row(caller.head.command);
         if let Err(error) = self.exec.admits(row.flags, args) {
             self.exec.stats.commands[caller.head.command.index()].rejected += 1;
@@ -60,17 +65,24 @@ impl Core {
             self.tx.in_pieces.push(conn);
         }
         let args = Arc::new(Kept::new(args.iter()));
-        let script = InPieces { asker, caller, args, work: Some((long.work)()) };
+        let script = InPieces { asker, caller, args, work: Some(pieces.work()) };
         self.begin_transaction(io, wants, Box::new(script));
         self.exec.finish(caller.head.command);
     }
 
     /// As `run_in_pieces`, of a request in a batch of another core.
-    pub(crate) fn run_request_in_pieces(&mut self, io: &mut Io, from: CoreId, batch: &Batch, index: usize, long: Long) {
+    pub(crate) fn run_request_in_pieces(
+        &mut self,
+        io: &mut Io,
+        from: CoreId,
+        batch: &Batch,
+        index: usize,
+        pieces: Pieces,
+    ) {
         let head = batch.requests[index].head();
         let asker = Asker::Remote { from, origin: head.origin };
         let caller = Caller { proto: head.proto, head };
-        self.run_in_pieces(io, asker, caller, long, batch.args(index));
+        self.run_in_pieces(io, asker, caller, pieces, batch.args(index));
     }
 
     /// Whether a connection of another core has a command under way here in pieces.

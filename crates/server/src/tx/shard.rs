@@ -279,8 +279,8 @@ impl Core {
         let mut reply = Output::default();
         match deferred {
             Deferred::Remote { from, batch } => {
-                if let Some(long) = self.pieces_of_request(&batch, 0) {
-                    self.run_request_in_pieces(io, from, &batch, 0, long);
+                if let Some(pieces) = self.pieces_of_request(&batch, 0) {
+                    self.run_request_in_pieces(io, from, &batch, 0, pieces);
                     return self.keep_batch(batch);
                 }
                 self.run_request(io, from, &batch, 0, false, &mut reply);
@@ -290,10 +290,10 @@ impl Core {
                 self.keep_batch(batch);
             }
             Deferred::Own { ticket, batch } => {
-                if let Some(long) = self.pieces_of_request(&batch, 0) {
+                if let Some(pieces) = self.pieces_of_request(&batch, 0) {
                     let head = batch.requests[0].head();
                     let caller = Caller { proto: head.proto, head };
-                    self.run_in_pieces(io, Asker::Own(ticket), caller, long, batch.args(0));
+                    self.run_in_pieces(io, Asker::Own(ticket), caller, pieces, batch.args(0));
                     return self.keep_batch(batch);
                 }
                 let own = self.id;

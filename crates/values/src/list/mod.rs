@@ -62,6 +62,8 @@ pub struct Nodes {
     node_bytes: usize,
     /// Whether it has been longer than one of Redis's listpacks may be.
     is_long: bool,
+    /// How much longer Redis's listpack could surely get, in bytes, when it may get so long.
+    room: (usize, usize),
 }
 
 impl Default for List {
@@ -154,7 +156,15 @@ impl List {
             let mut tree = Tree::new(node);
             tree.add(tree.first(), count as i64);
             let (marks, warm) = (Vec::new(), Vec::new());
-            *self = List::Nodes(Box::new(Nodes { tree, marks, marks_of: NO_LEAF, warm, node_bytes, is_long: false }));
+            *self = List::Nodes(Box::new(Nodes {
+                tree,
+                marks,
+                marks_of: NO_LEAF,
+                warm,
+                node_bytes,
+                is_long: false,
+                room: (0, 0),
+            }));
         }
         match self {
             List::Nodes(nodes) => nodes,
@@ -529,7 +539,23 @@ impl Nodes {
         let near = bytes + 6 * len + 7 + text_len > limits.node.bytes;
         self.is_long = self.tree.leaf_count() > 1
             || len >= limits.node.count
-            || (near && self.listpack_bytes() + text_len > limits.node.bytes);
+            || (near && !self.takes_room(text_len, limits) && self.listpack_bytes() + text_len > limits.node.bytes);
+    }
+
+    /// Whether Redis's listpack would surely have room for a text of this length, which it then takes. Counting all elements for
+    /// each that is pushed would make a list of a thousand short ones slow to grow.
+    fn takes_room(&mut self, text_len: usize, limits: &ListLimits) -> bool {
+        /// What an element takes beside its text at most.
+        const AROUND: usize = 10;
+        let most = limits.node.bytes;
+        if self.room.1 != most || self.room.0 < text_len + AROUND {
+            self.room = (most.saturating_sub(self.listpack_bytes()), most);
+        }
+        let has_room = self.room.0 >= text_len + AROUND;
+        if has_room {
+            self.room.0 -= text_len + AROUND;
+        }
+        has_room
     }
 
     /// Notes whether the list has shrunk to half of what Redis has in one listpack.
@@ -539,6 +565,7 @@ impl Nodes {
         }
         let node = self.tree.leaf(self.tree.first());
         if node.len() <= limits.node.count / 2 && node.raw_len() <= limits.node.bytes / 2 {
+            self.room = (0, 0);
             self.is_long = self.listpack_bytes() > limits.node.bytes / 2;
         }
     }

@@ -6,6 +6,7 @@
 use pinyon_resp::Args;
 
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
+use crate::keyspace::Ahead;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const DEL: Command = Command {
@@ -92,8 +93,9 @@ pub(super) const TYPE: Command = Command {
 /// any other command should wait.
 fn remove_keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let mut removed = 0;
+    let mut keys = Ahead::new(args, 1);
     for i in 1..args.len() {
-        let key = cx.ks.key(args, i);
+        let key = keys.key(&cx.ks, i);
         removed += u32::from(cx.ks.remove_lazy(key));
     }
     cx.out.int(i64::from(removed));
@@ -113,8 +115,9 @@ fn unlink(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 
 fn exists(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let mut found = 0;
+    let mut keys = Ahead::new(args, 1);
     for i in 1..args.len() {
-        let key = cx.ks.key(args, i);
+        let key = keys.key(&cx.ks, i);
         found += i64::from(cx.ks.look(key).is_some());
     }
     cx.out.int(found);
@@ -123,8 +126,9 @@ fn exists(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 
 fn touch(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let mut found = 0;
+    let mut keys = Ahead::new(args, 1);
     for i in 1..args.len() {
-        let key = cx.ks.key(args, i);
+        let key = keys.key(&cx.ks, i);
         found += i64::from(cx.ks.touch(key));
     }
     cx.out.int(found);

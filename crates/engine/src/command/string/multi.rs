@@ -12,7 +12,7 @@ use super::options::{Condition, EX_ARG, EXAT_ARG, KEEPTTL_ARG, NX_ARG, Options, 
 use super::set::store;
 use super::string;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::{Keyspace, NewValue, Ttl};
+use crate::keyspace::{Ahead, Keyspace, NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const PAIR: &[Arg] = &[Arg::key("key", 0), Arg::new("value", ArgKind::String)];
@@ -36,8 +36,9 @@ pub const MGET: Command = Command {
 
 fn mget(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     cx.out.array(args.len() - 1);
+    let mut keys = Ahead::new(args, 1);
     for i in 1..args.len() {
-        let key = cx.ks.key(args, i);
+        let key = keys.key(&cx.ks, i);
         match cx.ks.read(key).map(string) {
             Some(Ok(value)) => value.write_bulk(&mut cx.out),
             _ => cx.out.null(),
@@ -69,8 +70,9 @@ fn check_pairs(args: Args<'_>, command: &'static str) -> Result<(), CommandError
 
 fn mset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     check_pairs(args, "mset")?;
+    let mut keys = Ahead::new(args, 2);
     for i in (1..args.len()).step_by(2) {
-        let key = cx.ks.key(args, i);
+        let key = keys.key(&cx.ks, i);
         cx.ks.put(key, NewValue::Text(args.get(i + 1)), Ttl::Clear);
     }
     cx.out.ok();

@@ -30,8 +30,9 @@ use crate::ring::{Op, Tag};
 /// The most that one send of a turn brings: bounds the time that copying a big reply takes from
 /// everybody else. The rest follows in the next turn.
 const SEND_NOW_BYTES_MAX: usize = 256 * 1024;
-/// The most that one send waits to bring.
-const SEND_WAIT_BYTES_MAX: usize = 1 << 30;
+/// The most that one send waits to bring. It is copied at one go, too: a reader that is slow for a moment may have left
+/// megabytes of room.
+const SEND_WAIT_BYTES_MAX: usize = 512 * 1024;
 /// The most pieces of one send.
 const PIECES_MAX: usize = 256;
 

@@ -423,6 +423,8 @@ pub(super) mod tests {
             let fields: Vec<String> = (0..1100).map(|i| format!("f{i}")).collect();
             t.run(&format!("hpexpire hash 5 fields 1100 {}", fields.join(" ")));
             t.run("hpexpire hash 7 fields 1 f1199");
+            t.run("copy hash all");
+            t.run(&format!("hdel all {}", (1100..1200).map(|i| format!("f{i}")).collect::<Vec<_>>().join(" ")));
             t.run("expire list 1");
             t
         };
@@ -432,6 +434,9 @@ pub(super) mod tests {
             ("hget hash f3", 6, 2),
             ("hset hash f3 new f1150 newer", 6, 2),
             ("exists list hash", 5, 2),
+            ("exists all", 5, 2),
+            ("hlen all", 6, 2),
+            ("hset all f1 v", 5, 2),
             ("rename hash to", 5, 2),
             ("del hash", 7, 2),
             ("type hash", 5, 2),
@@ -452,7 +457,7 @@ pub(super) mod tests {
             let (reply, effect, count) = run_work(&mut pieced, &owned, pieces.work());
             assert_eq!((sorted(&reply), effect), (sorted(&expected), plain.effect()), "{line}");
             assert!(count > more_than, "{line}: {count} pieces");
-            for look in ["hgetall hash", "hgetall to", "exists list", "exists hash"] {
+            for look in ["hgetall hash", "hgetall to", "exists list", "exists hash", "exists all"] {
                 assert_eq!(sorted(&pieced.run(look)), sorted(&plain.run(look)), "{look} after {line}");
             }
             assert_eq!(pieced.shard.stats().expired_fields, plain.shard.stats().expired_fields, "{line}");

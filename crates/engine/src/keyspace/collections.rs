@@ -220,12 +220,17 @@ impl Keyspace<'_> {
         entry.and_then(EntryRef::hash).is_some_and(|fields| fields.len() >= fields_min)
     }
 
-    /// Takes out up to so many fields that are due. True: others are.
+    /// Takes out up to so many fields that are due, and with the last one the key. True: others are due.
     pub fn fade_some(&mut self, key: Key<'_>, budget: usize) -> bool {
         let (db, now) = (self.db, self.past());
         let Shard { tables, ledger, .. } = &mut *self.shard;
-        let Some(mut found) = tables[usize::from(db.0)].find(key) else { return false };
-        found.is_fading() && !found.is_due(now) && expire_fields(&mut found, db, key.hash, now, budget, ledger)
+        let found = tables[usize::from(db.0)].find(key).filter(|found| found.is_fading() && !found.is_due(now));
+        let Some(mut found) = found else { return false };
+        let more = expire_fields(&mut found, db, key.hash, now, budget, ledger);
+        if found.entry().hash().is_some_and(|fields| fields.is_empty()) {
+            ledger.removed(db, key.hash, found.remove(), false);
+        }
+        more
     }
 
     /// Elements of the collection under a key, without a trace; 0 when there is none.

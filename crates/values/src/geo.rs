@@ -135,11 +135,12 @@ impl Cell {
         Area { longitude: range(gather(self.bits >> 1), &LONGITUDE), latitude: range(gather(self.bits), &LATITUDE) }
     }
 
-    /// The cell so many to the east and to the north; the map's edges touch.
+    /// The cell so many to the east and to the north; the map's edges touch. A place at the very edge is in a cell beyond it, and
+    /// so is, as in Redis, what lies in the same row or column.
     fn neighbour(self, east: i64, north: i64) -> Cell {
         let mask = (1u64 << self.step) - 1;
-        let x = gather(self.bits >> 1).wrapping_add_signed(east) & mask;
-        let y = gather(self.bits).wrapping_add_signed(north) & mask;
+        let go = |at: u64, by: i64| if by == 0 { at } else { at.wrapping_add_signed(by) & mask };
+        let (x, y) = (go(gather(self.bits >> 1), east), go(gather(self.bits), north));
         Cell { bits: spread(y) | spread(x) << 1, step: self.step }
     }
 

@@ -362,3 +362,46 @@ fn is_called_what_redis_calls_it() {
         assert_eq!(list.encoding(), expected, "at {}", list.len());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 1 } else { 60 }, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Many short elements, of which most are not counted one by one: it is called something else with the same push as in Redis.
+    #[test]
+    fn short_elements_are_counted_rightly(
+        steps in proptest::collection::vec((0u8..8, 0i64..200), 7000),
+        size in prop::sample::select(vec![-1i64, -2]),
+    ) {
+        let limits = ListLimits { node: NodeLimit::of(size), ..ListLimits::default() };
+        let (mut list, mut lens) = (List::new(), VecDeque::new());
+        for (step, value) in steps {
+            let text = value.to_string().into_bytes();
+            let len = crate::packed::coding::listpack_len(Item::of(&text));
+            let is_long = 7 + lens.iter().sum::<usize>() + text.len() > limits.node.bytes;
+            match step {
+                0 if !lens.is_empty() => {
+                    list.pop_back(&limits, &mut |_| {});
+                    lens.pop_back();
+                    continue;
+                }
+                1 if !lens.is_empty() => {
+                    list.set(0, &text, &limits);
+                    lens[0] = len;
+                }
+                2 => {
+                    list.push_front(&text, &limits);
+                    lens.push_front(len);
+                }
+                _ => {
+                    list.push_back(&text, &limits);
+                    lens.push_back(len);
+                }
+            }
+            prop_assert_eq!(list.encoding(), if is_long { "quicklist" } else { "listpack" }, "at {}", lens.len());
+            if is_long {
+                return Ok(());
+            }
+        }
+        prop_assert!(false, "it never became long");
+    }
+}

@@ -7,11 +7,13 @@
 mod args;
 mod output;
 mod parser;
+mod peek;
 mod protocol_error;
 mod writer;
 
 pub use args::{Args, ArgsIter, Span};
 pub use output::Output;
 pub use parser::{Limits, Parse, Parser};
+pub use peek::second_argument;
 pub use protocol_error::ProtocolError;
 pub use writer::{Proto, Writer};

@@ -130,6 +130,10 @@ pub trait App: Sized {
     /// A connection was accepted (or adopted).
     fn on_open(&mut self, io: &mut Io<Self::Mail>, conn: ConnId, peer: &PeerInfo);
 
+    /// What the next calls of `on_data` will bring, when there are several: a chance to fetch what they will touch. It
+    /// changes nothing: a connection may be gone, or not take its bytes, when their turn has come.
+    fn on_ahead<'a>(&mut self, _arrivals: impl Iterator<Item = (ConnId, &'a [u8])>) {}
+
     /// Bytes arrived, in order. `data` lies in a receive buffer that goes back when this returns.
     fn on_data(&mut self, io: &mut Io<Self::Mail>, conn: ConnId, data: &[u8]);
 

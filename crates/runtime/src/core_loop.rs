@@ -42,6 +42,9 @@ pub(crate) struct CoreLoop<A: App> {
     next_core: usize,
 }
 
+/// Completions of which the program sees what they bring before the first of them is delivered.
+const AHEAD: usize = 16;
+
 /// What a turn ends with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Rest {
@@ -196,7 +199,34 @@ impl<A: App> CoreLoop<A> {
 
     fn deliver(&mut self) -> io::Result<()> {
         let mut events = mem::take(&mut self.events);
-        for event in &events {
+        for few in events.chunks(AHEAD) {
+            if few.len() > 1 {
+                self.show_ahead(few);
+            }
+            self.deliver_few(few)?;
+        }
+        events.clear();
+        self.events = events;
+        Ok(())
+    }
+
+    /// Shows the program what is about to be delivered to it.
+    #[inline]
+    fn show_ahead(&mut self, events: &[Completion]) {
+        let CoreLoop { app, io, .. } = self;
+        let (buffers, conns) = (&io.buffers, &mut io.conns);
+        app.on_ahead(events.iter().filter_map(|event| {
+            let bid = cqueue::buffer_select(event.flags())?;
+            let tag = Tag::unpack(event.user_data()).filter(|tag| tag.op == Op::Recv && event.result() > 0)?;
+            let generation = conns.tagged(tag.index, tag.generation)?.generation;
+            // SAFETY: the kernel has handed out this buffer with `result` bytes in it, and it is given back by
+            // `deliver_received` only, after `on_ahead` has returned.
+            Some((ConnId { index: tag.index, generation }, unsafe { buffers.bytes(bid, event.result() as usize) }))
+        }));
+    }
+
+    fn deliver_few(&mut self, events: &[Completion]) -> io::Result<()> {
+        for event in events {
             let Some(tag) = Tag::unpack(event.user_data()) else { continue };
             match tag.op {
                 Op::Recv => self.deliver_received(tag, event.result(), event.flags()),
@@ -216,8 +246,6 @@ impl<A: App> CoreLoop<A> {
                 }
             }
         }
-        events.clear();
-        self.events = events;
         Ok(())
     }
 

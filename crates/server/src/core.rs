@@ -7,6 +7,7 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use pinyon_base::DbIndex;
 use pinyon_durability::StdDisk;
 use pinyon_engine::keyspace::Shard;
 use pinyon_engine::transaction::WatcherId;
@@ -164,6 +165,8 @@ pub struct Core {
     pub(crate) spans: Vec<Span>,
     pub(crate) parsed: Vec<Parsed>,
     pub(crate) scratch: Output,
+    /// Databases and hashes of keys that are being fetched.
+    pub(crate) ahead: Vec<(DbIndex, u64)>,
     /// The session whose input is being run.
     pub(crate) running: Option<ConnId>,
     /// Set by SHUTDOWN or a signal: the core stops once its output has left.
@@ -225,6 +228,7 @@ impl Core {
             spans: Vec::new(),
             parsed: Vec::new(),
             scratch: Output::default(),
+            ahead: Vec::new(),
             running: None,
             stopping: false,
         };
@@ -343,6 +347,10 @@ impl App for Core {
         let session = Session::new(conn, id, peer.clone(), io.now_ms(), self.settings.password.is_none());
         self.sessions.insert(session);
         self.cron.wake(&self.settings);
+    }
+
+    fn on_ahead<'a>(&mut self, arrivals: impl Iterator<Item = (ConnId, &'a [u8])>) {
+        self.fetch_ahead(arrivals);
     }
 
     fn on_data(&mut self, io: &mut Io, conn: ConnId, data: &[u8]) {

@@ -36,11 +36,11 @@ pub struct Parsed {
     spans_start: u32,
     spans_end: u32,
     /// None: no such command.
-    id: Option<CommandId>,
+    pub(crate) id: Option<CommandId>,
     /// The core that owns its first key; this one for a command without keys.
-    owner: u16,
+    pub(crate) owner: u16,
     /// The hash of its first key.
-    hash: u64,
+    pub(crate) hash: u64,
 }
 
 /// Commands parsed ahead of execution, so that their buckets can be prefetched together.
@@ -146,12 +146,19 @@ impl Core {
         let Some(session) = self.sessions.get(conn) else { return };
         let db = session.db;
         let prefetch = parsed.len() > 1;
+        // Pipelines are mostly of one command.
+        let (mut last_name, mut last_id) = (&b""[..], None);
         for command in parsed.iter_mut() {
             let args = arguments(data, spans, command);
-            command.id = match &self.settings.renames {
-                None => registry.find(args.get(0)),
-                Some(renames) => renames.find(args.get(0)),
-            };
+            let name = args.get(0);
+            if name != last_name {
+                last_name = name;
+                last_id = match &self.settings.renames {
+                    None => registry.find(name),
+                    Some(renames) => renames.find(name),
+                };
+            }
+            command.id = last_id;
             let Some(id) = command.id else { continue };
             let position = usize::from(first_key(&registry.entry(id).keys));
             if position == 0 || position >= args.len() {
@@ -181,7 +188,15 @@ impl Core {
         spans: &[Span],
     ) -> Option<usize> {
         self.exec.start(io.now_ms());
+        let mut plain = 0;
         for (index, command) in parsed.iter().enumerate() {
+            if plain == index {
+                plain += self.run_plain(io, conn, data, &parsed[index..], spans);
+            }
+            if index < plain {
+                continue;
+            }
+            plain = index + 1;
             let args = arguments(data, spans, command);
             if self.run_fast(io, conn, command, args) {
                 continue;
@@ -198,86 +213,6 @@ impl Core {
             }
         }
         None
-    }
-
-    /// The short way of a command with one key and nothing special about it. False: take the long way.
-    #[inline]
-    fn run_fast(&mut self, io: &mut Io, conn: ConnId, command: &Parsed, args: Args<'_>) -> bool {
-        let Some(id) = command.id else { return false };
-        let entry = registry().entry(id);
-        let Handler::Shard(handler) = entry.row.handler else { return false };
-        if !self.gates.is_empty() || !entry.arity_ok(args.len()) || command.owner == NO_KEY {
-            return false;
-        }
-        let Some(session) = self.sessions.get_mut(conn) else { return false };
-        if session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED {
-            return false;
-        }
-        let db = session.db;
-        let is_own = command.owner == self.id.0;
-        if is_own && self.may_be_in_pieces(entry.row, db) && self.pieces_of(id, db, args).is_some() {
-            return false;
-        }
-        let Some(session) = self.sessions.get_mut(conn) else { return false };
-        let leaves = command.owner != self.id.0 || entry.row.flags.contains(Flags::LEAVES_DB);
-        if leaves && session.flags.contains(SessionFlags::CORE_PORT) {
-            return false;
-        }
-        session.commands += 1;
-        session.last_command = Some(id);
-        let no_touch = session.is_touchless();
-        if command.owner != self.id.0 {
-            let slots = session.slots.get_or_insert_with(|| self.slots_pool.pop().unwrap_or_default());
-            let origin = Origin::Slot { conn, seq: slots.reserve() };
-            let head = session.head(origin, id, command.hash);
-            let look = session.affinity.hop(command.owner);
-            self.hop(io, command.owner, head, args.iter());
-            if look {
-                self.follow_keys(io, conn);
-            }
-            return true;
-        }
-        let run = Run {
-            command: id,
-            flags: entry.row.flags,
-            handler,
-            db: session.db,
-            proto: session.proto,
-            no_touch,
-            key_at: first_key(&entry.keys),
-            hash: command.hash,
-            counts: true,
-        };
-        let ns = match &mut session.slots {
-            _ if self.exec.holds => return self.run_held_back(io, conn, run, args),
-            None => match io.output(conn) {
-                Some(out) => self.exec.run(run, args, out),
-                None => return true,
-            },
-            Some(slots) => {
-                let ns = self.exec.run(run, args, &mut self.scratch);
-                slots.push(&mut self.scratch, Until::Now);
-                ns
-            }
-        };
-        if ns >= self.exec.watch_ns {
-            self.was_slow(io, conn, id, args, ns);
-        }
-        self.after_command(io);
-        true
-    }
-
-    /// As the end of `run_fast`, where replies wait for the log.
-    fn run_held_back(&mut self, io: &mut Io, conn: ConnId, run: Run, args: Args<'_>) -> bool {
-        let mut reply = std::mem::take(&mut self.scratch);
-        let ns = self.exec.run(run, args, &mut reply);
-        let until = self.exec.until();
-        self.deliver_until(io, conn, &mut reply, until);
-        self.scratch = reply;
-        if ns >= self.exec.watch_ns {
-            self.was_slow(io, conn, run.command, args, ns);
-        }
-        true
     }
 
     /// Runs one command, whatever it is.
@@ -725,10 +660,10 @@ impl Parsed {
 }
 
 /// The owner of a command without a key.
-const NO_KEY: u16 = u16::MAX;
+pub(crate) const NO_KEY: u16 = u16::MAX;
 
 #[inline]
-fn arguments<'a>(data: &'a [u8], spans: &'a [Span], command: &Parsed) -> Args<'a> {
+pub(crate) fn arguments<'a>(data: &'a [u8], spans: &'a [Span], command: &Parsed) -> Args<'a> {
     Args {
         bytes: &data[command.start as usize..command.end as usize],
         spans: &spans[command.spans_start as usize..command.spans_end as usize],

@@ -196,8 +196,15 @@ impl Exec {
         ns
     }
 
+    /// Whether there is something to look at before a command runs: only [`Exec::run`] may run it then.
     #[inline]
-    fn carry_out(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// As `run`, where there is nothing to look at.
+    #[inline]
+    pub(crate) fn carry_out(&mut self, run: Run, args: Args<'_>, out: &mut Output) -> u64 {
         let mut ks = self.shard.keyspace(run.db, run.no_touch);
         ks.set_hint(usize::from(run.key_at), run.hash);
         let mut cx = Cx { ks, out: Writer { out, proto: run.proto } };

@@ -11,6 +11,7 @@ mod core;
 mod cron;
 mod dispatch;
 mod exec;
+mod fast;
 mod gather;
 mod hop;
 mod input;

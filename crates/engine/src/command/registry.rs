@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::keys_of::KeyPlan;
 use super::lookup::NameTable;
-use super::row::Command;
+use super::row::{Command, Flags, Handler};
 use super::{
     bitmap, cluster, connection, geo, hash, hyperloglog, key, list, server, set, stream, string, transactions, zset,
 };
@@ -33,6 +33,8 @@ pub struct Entry {
     pub container: Option<CommandId>,
     /// Where its keys are.
     pub keys: KeyPlan,
+    /// It runs where its key is, at one go, and stays in its database.
+    pub is_plain: bool,
     /// The numbers of its subcommands: from, to (exclusive).
     subcommands: (u16, u16),
 }
@@ -52,6 +54,10 @@ impl Entry {
             _ => None,
         }
     }
+}
+
+fn is_plain(row: &Command) -> bool {
+    matches!(row.handler, Handler::Shard(_)) && row.long.is_none() && !row.flags.contains(Flags::LEAVES_DB)
 }
 
 /// Whether `argc` arguments (the name included) are as many as the row wants.
@@ -107,6 +113,7 @@ impl Registry {
                 full_name: Cow::Borrowed(row.name),
                 container: None,
                 keys: KeyPlan::of(row),
+                is_plain: is_plain(row),
                 subcommands,
             });
         }
@@ -117,6 +124,7 @@ impl Registry {
                     full_name: Cow::Owned(format!("{}|{}", row.name, sub.name)),
                     container: Some(CommandId(number(at))),
                     keys: KeyPlan::of(sub),
+                    is_plain: is_plain(sub),
                     subcommands: (0, 0),
                 });
             }

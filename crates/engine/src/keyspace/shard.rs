@@ -218,6 +218,12 @@ impl Shard {
         self.table(db).prefetch_entry(hash);
     }
 
+    /// Whether hashes of the database may have fields that are due.
+    #[inline]
+    pub fn has_fading(&self, db: DbIndex) -> bool {
+        self.table(db).fading() > 0
+    }
+
     /// Keys in the database, due ones not yet removed included (as DBSIZE counts them).
     pub fn db_len(&self, db: DbIndex) -> usize {
         self.table(db).len()

@@ -151,7 +151,7 @@ impl Core {
         for command in parsed.iter_mut() {
             let args = arguments(data, spans, command);
             let name = args.get(0);
-            if name != last_name {
+            if !name.iter().eq(last_name) {
                 last_name = name;
                 last_id = match &self.settings.renames {
                     None => registry.find(name),
@@ -662,7 +662,7 @@ impl Parsed {
 /// The owner of a command without a key.
 pub(crate) const NO_KEY: u16 = u16::MAX;
 
-#[inline]
+#[inline(always)]
 pub(crate) fn arguments<'a>(data: &'a [u8], spans: &'a [Span], command: &Parsed) -> Args<'a> {
     Args {
         bytes: &data[command.start as usize..command.end as usize],

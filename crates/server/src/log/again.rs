@@ -87,7 +87,7 @@ impl Script for LoadingAgain {
                 None => self.load(core, io),
             },
             Stage::Load => {
-                match outcomes.into_iter().map(|(_, loaded)| loaded.worked::<Result<(), String>>()).collect() {
+                match outcomes.into_iter().try_for_each(|(_, loaded)| loaded.worked::<Result<(), String>>()) {
                     Ok(()) => {
                         let part = |shard| (shard, once(|core: &mut Core, _: &mut Io| core.is_as_sealed()));
                         self.stage = Stage::Check;

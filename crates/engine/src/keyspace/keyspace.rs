@@ -156,6 +156,13 @@ impl<'a> Keyspace<'a> {
         self.store(key, content, ttl, None);
     }
 
+    /// As [`Keyspace::put`], for what WATCH does not see in Redis: a string that says the same in another form.
+    pub fn put_unwatched(&mut self, key: Key<'_>, value: NewValue<'_>, ttl: Ttl) {
+        self.shard.ledger.watches.changed_unwatched(self.db, key.hash);
+        let content = content_of(&value);
+        self.replace(key, content, ttl, None);
+    }
+
     /// Removes the key. False: there was none. A value above 256 KiB is freed by [`Shard::background_slice`].
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         self.remove_at(key, false)
@@ -323,9 +330,15 @@ impl<'a> Keyspace<'a> {
     }
 
     /// Stores a value with the access word given, or with that of an access now.
-    pub(super) fn store(&mut self, key: Key<'_>, mut content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
+    #[inline]
+    pub(super) fn store(&mut self, key: Key<'_>, content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
+        self.shard.ledger.watches.changed(self.db, key.hash);
+        self.replace(key, content, ttl, access);
+    }
+
+    /// As `store`; the caller tells those who watch the key.
+    fn replace(&mut self, key: Key<'_>, mut content: Content<'_>, ttl: Ttl, access: Option<AccessWord>) {
         let Shard { tables, now, ledger, wheel, touch, .. } = &mut *self.shard;
-        ledger.watches.changed(self.db, key.hash);
         let mut has_fields = false;
         if let Content::Collection(Collection::Hash(hash)) = &mut content {
             // Under another key, perhaps, or of another shard.

@@ -9,6 +9,8 @@ use pinyon_values::{Collection, Item};
 use super::access::AccessWord;
 use super::block::{Content, INLINE_VALUE_MAX};
 use super::collections::Limits;
+use super::expiry::ExpiryWheel;
+use super::housekeeping::Housekeeping;
 use super::keyspace::content_of;
 use super::snapshot::FORMAT;
 use super::{NewValue, Piece, Shard, Ttl};
@@ -126,6 +128,31 @@ impl Shard {
         self.flush_all(true);
         Loader::new(Slots::of(ShardId(0), 1)).load(self, &entries)?;
         Ok(true)
+    }
+}
+
+impl Shard {
+    /// An empty shard of the same configuration, for data that may take the place of this one's.
+    pub fn fresh(&self) -> Shard {
+        let mut fresh = Shard::new(self.config.clone());
+        fresh.begin_turn(self.now);
+        fresh.wheel = ExpiryWheel::new(self.now);
+        fresh
+    }
+
+    /// Takes the data of a shard that [`Shard::fresh`] has made in the place of its own, which are freed by
+    /// [`Shard::background_slice`]. Those who watch a key that is there before or afterwards are told. Nothing is journaled but
+    /// the end of watched keys that are due.
+    pub fn replace_data(&mut self, data: Shard) {
+        let dbs: Vec<DbIndex> = (0..self.tables.len()).map(|index| DbIndex(index as u16)).collect();
+        dbs.iter().for_each(|db| self.tell_watchers_of(&[*db]));
+        let Shard { tables, wheel, fading, .. } = data;
+        let old = std::mem::replace(&mut self.tables, tables);
+        (self.wheel, self.fading) = (wheel, fading);
+        self.housekeeping = Housekeeping::default();
+        self.pool.clear();
+        old.into_iter().for_each(|table| self.discard_table(table, false));
+        dbs.iter().for_each(|db| self.tell_watchers_of(&[*db]));
     }
 }
 

@@ -138,10 +138,10 @@ pub struct Shard {
     /// For changing collections that lie in entries.
     pub(super) lent: Lent,
     hasher: KeyHasher,
-    pool: EvictionPool,
+    pub(super) pool: EvictionPool,
     /// Hashes, by database and the hash of the key, of which more fields were due than were taken out at once. Their alarm has
     /// gone off already.
-    fading: Vec<(DbIndex, u64)>,
+    pub(super) fading: Vec<(DbIndex, u64)>,
 }
 
 impl Shard {
@@ -401,7 +401,7 @@ impl Shard {
     }
 
     /// Tells those who watch keys of `dbs` that are there in any of them: they are about to lose or exchange all keys.
-    fn tell_watchers_of(&mut self, dbs: &[DbIndex]) {
+    pub(super) fn tell_watchers_of(&mut self, dbs: &[DbIndex]) {
         dbs.iter().for_each(|&db| self.ledger.watches.waits.changed_all(db));
         if self.ledger.watches.is_empty() {
             return;

@@ -38,8 +38,13 @@ pub fn set(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let words: Vec<Vec<u8>> = call.args.iter().skip(2).map(<[u8]>::to_vec).collect();
     let local = core.sessions.get(call.conn).is_some_and(is_local);
     let ticket = core.promise(call.conn);
-    // While other addresses are being opened nothing else may be decided: it might have to be taken back.
-    let share = move |core: &mut Core, io: &mut Io| (!core.rebinding).then(|| core.decide(io, &words, local));
+    let held = ticket.captured.is_some();
+    // While other addresses are being opened nothing else may be decided: it might have to be taken back. An EXEC does not wait: what
+    // is under way may itself wait for the keys that it holds.
+    let share = move |core: &mut Core, io: &mut Io| match core.rebinding {
+        true => held.then(|| Err("ERR another CONFIG SET is under way".to_owned())),
+        false => Some(core.decide(io, &words, local, held)),
+    };
     core.slices_on(io, DECIDING_CORE, share, move |core, io, decided| match decided {
         Err(text) => core.fail(io, ticket, &CommandError::Other(text.into())),
         Ok(Decision { config, logs: Some(on), .. }) => core.switch_logs(io, ticket, config, on),
@@ -62,14 +67,23 @@ struct Decision {
 
 impl Core {
     /// Checks a CONFIG SET and does what has to be done once for the process. An error is the reply, and nothing has
-    /// changed then.
-    fn decide(&mut self, io: &mut Io, words: &[Vec<u8>], local: bool) -> std::result::Result<Decision, String> {
+    /// changed then. `held`: an EXEC waits for it, with its keys.
+    fn decide(
+        &mut self,
+        io: &mut Io,
+        words: &[Vec<u8>],
+        local: bool,
+        held: bool,
+    ) -> std::result::Result<Decision, String> {
         let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
         let mut config = config_set(&self.config, &pairs, local)?;
         allow_clients(&self.config, &config, usize::from(self.shards))?;
         let logs = (config.appendonly != self.config.appendonly).then_some(config.appendonly);
         if logs.is_some() && self.is_loading() {
             return Err(set_failed("appendonly", "the data are being loaded"));
+        }
+        if logs.is_some() && held {
+            return Err(set_failed("appendonly", "it cannot be part of a MULTI"));
         }
         if config.dir != self.config.dir {
             self.may_move(&config)?;
@@ -219,6 +233,11 @@ impl Core {
         };
         self.gather_all(io, work, move |core, io, new_policies: Vec<bool>| {
             if !new_policies.contains(&true) {
+                return core.fulfil(io, ticket, |out| out.ok());
+            }
+            if ticket.captured.is_some() {
+                // The cut comes behind the EXEC, which holds keys.
+                core.ask_for_cut(io, |_, _, _| {});
                 return core.fulfil(io, ticket, |out| out.ok());
             }
             core.ask_for_cut(io, move |core, io, _| core.fulfil(io, ticket, |out| out.ok()));

@@ -265,6 +265,7 @@ impl Core {
             self.exec.set_holds(false);
             self.fail_waiting(io);
         }
+        self.look_at_seals(io);
     }
 
     /// Works out whether writes are refused, and with which words.

@@ -8,6 +8,7 @@ use pinyon_durability::snapshot::SnapshotFile;
 use pinyon_engine::keyspace::Loader;
 use pinyon_engine::record::Slots;
 
+use super::replay::Loaded;
 use crate::core::{Core, Io};
 
 /// One core's share.
@@ -22,9 +23,9 @@ struct Share {
 
 impl Core {
     /// Has all shards load the snapshot, if there is one, and then the logs.
-    pub(super) fn load_snapshot(&mut self, io: &mut Io, plan: Arc<Plan>) {
+    pub(super) fn load_snapshot(&mut self, io: &mut Io, plan: Arc<Plan>, then: Loaded) {
         if plan.manifest.snapshot.is_none() {
-            return self.load_run(io, plan, 0);
+            return self.load_run(io, plan, 0, then);
         }
         let shards = self.shards;
         self.shared.progress.expect_read(bytes_to_read(&plan, shards));
@@ -43,9 +44,9 @@ impl Core {
             match shares.into_iter().collect::<Result<Vec<u64>, String>>() {
                 Ok(loaded) => {
                     core.shared.progress.note_keys(loaded.into_iter().sum());
-                    core.load_run(io, plan, 0);
+                    core.load_run(io, plan, 0, then);
                 }
-                Err(error) => core.fail_store(io, error),
+                Err(error) => then(core, io, plan, Err(error)),
             }
         });
     }
@@ -97,7 +98,7 @@ impl Share {
                 let unit = file.read_unit(disk, self.unit).map_err(|error| error.to_string())?;
                 self.unit += 1;
                 core.shared.progress.read(expected.bytes / file.units().max(1) as u64);
-                let loaded = self.loader.load(&mut core.exec.shard, &unit.bytes);
+                let loaded = self.loader.load(core.shard_to_load(), &unit.bytes);
                 loaded.map_err(|error| format!("shard {}'s part of the snapshot: {error}", self.shard))?;
             }
         }

@@ -13,10 +13,12 @@
 //! * `report`: what INFO tells of it.
 //! * `claim`, `start`, `import`, `load`, `replay`: opening the store and loading it.
 //! * `switch`: starting and stopping the logs at run time.
+//! * `again`: DEBUG LOADAOF, what is on the disk in the place of what is in memory.
 //!
 //! What it is not: the bytes, the order of operations and the cut of recovery are the crate `durability`'s; how a change is
 //! written and applied is the engine's. With `appendonly no` a core has none of this but the loading.
 
+mod again;
 mod claim;
 mod commit;
 mod epochs;
@@ -37,6 +39,7 @@ use pinyon_base::ShardId;
 use pinyon_durability::Lsn;
 use pinyon_durability::stability::Progress;
 
+pub(crate) use again::LoadedAgain;
 pub(crate) use claim::{Claim, ClaimError, claim, claim_empty, folder_of, has_store};
 pub(crate) use commit::Troubles;
 pub(crate) use epochs::Epochs;

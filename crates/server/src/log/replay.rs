@@ -6,21 +6,30 @@ use std::sync::Arc;
 use pinyon_base::{Millis, ShardId};
 use pinyon_durability::recovery::{PlannedLog, PlannedRun};
 use pinyon_durability::{Plan, Replay, StdDisk};
+use pinyon_engine::keyspace::Shard;
 use pinyon_engine::record::{Replayer, Slots};
 
+use super::again::Again;
 use super::start::Opening;
 use crate::core::{Core, Io};
 use crate::settings::Gates;
 
 /// Bytes of records applied in one slice, about.
 const SLICE_BYTES: usize = 256 << 10;
+/// Steps of freeing after each of them, where nobody else does it.
+const FREE_STEPS: usize = 64;
 
 /// A core that has yet to load its shard.
 #[derive(Default)]
 pub(crate) struct Loading {
     on: bool,
     pub(super) opening: Opening,
+    /// What is loaded again while the shard's data are still there (`again`).
+    pub(super) again: Again,
 }
+
+/// Called when all shards have loaded what the plan says, or why they cannot.
+pub(super) type Loaded = Box<dyn FnOnce(&mut Core, &mut Io, Arc<Plan>, Result<(), String>)>;
 
 /// One shard's share of a run.
 struct Share {
@@ -52,20 +61,30 @@ impl Core {
         self.gates.set(Gates::LOADING, false);
     }
 
+    /// The shard that data are loaded into.
+    pub(super) fn shard_to_load(&mut self) -> &mut Shard {
+        self.loading.again.shard.as_deref_mut().unwrap_or(&mut self.exec.shard)
+    }
+
     /// Has all shards load what the plan says.
-    pub(super) fn load_plan(&mut self, io: &mut Io, plan: Arc<Plan>) {
+    pub(super) fn load_plan(
+        &mut self,
+        io: &mut Io,
+        plan: Arc<Plan>,
+        then: impl FnOnce(&mut Core, &mut Io, Arc<Plan>, Result<(), String>) + 'static,
+    ) {
         let logs = plan.runs.iter().flat_map(|run| run.logs.iter().map(move |log| (run, log)));
         let walks = |run: &PlannedRun, log: &PlannedLog| {
             let shards = (0..self.shards).filter(|shard| replayer(*shard, self.shards, run, log).has_business());
             shards.count() as u64 * (log.end.0 + 1).saturating_sub(log.start.lsn.0)
         };
         self.shared.progress.expect(logs.map(|(run, log)| walks(run, log)).sum());
-        self.load_snapshot(io, plan);
+        self.load_snapshot(io, plan, Box::new(then));
     }
 
-    pub(super) fn load_run(&mut self, io: &mut Io, plan: Arc<Plan>, run: usize) {
+    pub(super) fn load_run(&mut self, io: &mut Io, plan: Arc<Plan>, run: usize, then: Loaded) {
         if run == plan.runs.len() {
-            return self.begin_run(io, plan);
+            return then(self, io, plan, Ok(()));
         }
         let start = {
             let plan = plan.clone();
@@ -76,8 +95,8 @@ impl Core {
         };
         self.gather_slices(io, start, move |core, io, shares: Vec<Result<u64, String>>| {
             match shares.into_iter().collect::<Result<Vec<u64>, String>>() {
-                Ok(_) => core.load_run(io, plan, run + 1),
-                Err(error) => core.fail_store(io, error),
+                Ok(_) => core.load_run(io, plan, run + 1, then),
+                Err(error) => then(core, io, plan, Err(error)),
             }
         });
     }
@@ -96,6 +115,9 @@ impl Share {
             }
         };
         core.shared.progress.walked(self.records - before);
+        if let Some(shard) = &mut core.loading.again.shard {
+            shard.background_slice(FREE_STEPS);
+        }
         result
     }
 
@@ -122,8 +144,9 @@ impl Share {
             if record.seal {
                 continue;
             }
-            core.exec.shard.begin_turn(Millis(record.time as i64));
-            let applied = replayer.apply(&mut core.exec.shard, record.bytes);
+            let shard = core.shard_to_load();
+            shard.begin_turn(Millis(record.time as i64));
+            let applied = replayer.apply(shard, record.bytes);
             // Without what was lost, a record may make no sense.
             if let Err(error) = applied
                 && plan.report.repaired.is_empty()

@@ -33,7 +33,12 @@ pub(super) struct Opening {
     store: Option<Store>,
     scans: Scans,
     missing: usize,
+    options: Options,
+    then: Option<Planned>,
 }
+
+/// Called when all segments have been scanned and judged.
+type Planned = Box<dyn FnOnce(&mut Core, &mut Io, Result<Plan, RecoveryError>) + Send>;
 
 /// Why a store is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +61,31 @@ impl Core {
             find_or_make(claim.disk, claim.dump.as_deref(), &shared.progress)
         };
         self.help(io, find, |core, io, found: Result<Store, OpenError>| match found {
-            Ok(store) => core.scan_store(io, store),
+            Ok(store) => {
+                let options = Options { repair: core.config.log_repair };
+                core.scan_store(io, store, options, |core, io, plan| match plan {
+                    Ok(plan) => {
+                        report(&plan);
+                        core.load_plan(io, Arc::new(plan), |core, io, plan, loaded| match loaded {
+                            Ok(()) => core.begin_run(io, plan),
+                            Err(error) => core.fail_store(io, error),
+                        });
+                    }
+                    Err(error) => core.fail_open(io, error),
+                });
+            }
             Err(error) => core.fail_store(io, error.to_string()),
         });
     }
 
-    /// Has all cores' storage executors verify the segments.
-    fn scan_store(&mut self, io: &mut Io, store: Store) {
+    /// Has all cores' storage executors verify the segments, and makes the plan of what they found.
+    pub(super) fn scan_store(
+        &mut self,
+        io: &mut Io,
+        store: Store,
+        options: Options,
+        then: impl FnOnce(&mut Core, &mut Io, Result<Plan, RecoveryError>) + Send + 'static,
+    ) {
         let (server, disk) = (store.manifest().server, self.disk());
         let mut shares = vec![Vec::new(); usize::from(self.shards)];
         let snapshot = store.manifest().snapshot.iter().flat_map(|snapshot| &snapshot.files);
@@ -76,7 +99,8 @@ impl Core {
             tracing::info!("Reading {} log files, {} MB", store.segments().len(), bytes >> 20);
         }
         self.shared.progress.begin(bytes + snapshot_bytes, snapshot_bytes, clock::unix_ms());
-        self.loading.opening = Opening { store: Some(store), scans: Scans::new(), missing: shares.len() };
+        let (store, then): (_, Option<Planned>) = (Some(store), Some(Box::new(then)));
+        self.loading.opening = Opening { store, scans: Scans::new(), missing: shares.len(), options, then };
         for (core, names) in shares.into_iter().enumerate() {
             let errand: Errand = Box::new(move |core, io| {
                 let scan = move |_: &Files| -> Scans {
@@ -97,20 +121,14 @@ impl Core {
         if opening.missing > 0 {
             return;
         }
-        let Opening { store: Some(store), scans, .. } = std::mem::take(opening) else { return };
-        self.note_found(&store, &scans);
-        let (disk, options) = (self.disk(), Options { repair: self.config.log_repair });
-        self.help(
-            io,
-            move |_| store.plan(disk, scans, options),
-            |core, io, plan| match plan {
-                Ok(plan) => {
-                    report(&plan);
-                    core.load_plan(io, Arc::new(plan));
-                }
-                Err(error) => core.fail_open(io, error),
-            },
-        );
+        let Opening { store: Some(store), scans, options, then: Some(then), .. } = std::mem::take(opening) else {
+            return;
+        };
+        if self.is_loading() {
+            self.note_found(&store, &scans);
+        }
+        let disk = self.disk();
+        self.help(io, move |_| store.plan(disk, scans, options), then);
     }
 
     /// Takes note of how much lies on the disk.
@@ -121,7 +139,7 @@ impl Core {
     }
 
     /// All is loaded: the next run begins, or the last one is closed.
-    pub(super) fn begin_run(&mut self, io: &mut Io, plan: Arc<Plan>) {
+    fn begin_run(&mut self, io: &mut Io, plan: Arc<Plan>) {
         let (disk, shards, bytes) = (self.disk(), self.shards, self.config.log_segment_size);
         self.saves.epoch = plan.base_epoch();
         if !self.config.appendonly {

@@ -199,6 +199,7 @@ impl Core {
             self.tx.placings.tidy(log);
         }
         self.release_epochs(io);
+        self.look_at_seals(io);
     }
 
     /// What waits for a log that has failed will not come: the clients are told.

@@ -18,6 +18,7 @@ mod faults;
 mod import;
 mod information;
 mod keyspace;
+mod loading_again;
 mod long;
 mod maxmemory;
 mod migration;

@@ -2,6 +2,7 @@
 
 use pinyon_testkit::{Client, Value};
 
+use super::durability::Store;
 use super::{connect, eventually, info_number, short, start};
 
 const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.";
@@ -421,4 +422,24 @@ fn commands_sent_as_lines_wait_like_others() {
     expect(&mut other, &[("EXISTS a", "0"), ("CLIENT UNPAUSE", "OK")]);
     assert_eq!(short(&client.receive().expect("a reply")), "OK");
     assert_eq!(short(&client.receive().expect("a reply")), "1");
+}
+
+/// CONFIG SET in an EXEC once waited for a cut over all logs, which waited for the keys that the EXEC held: for ever.
+#[test]
+fn a_config_set_that_concerns_the_logs_does_not_wait_for_its_own_exec() {
+    let store = Store::new();
+    let server = store.open(3, &[]);
+    let mut client = connect(&server);
+    for policy in ["always", "everysec"] {
+        let set = format!("CONFIG SET appendfsync {policy}");
+        expect(&mut client, &[("MULTI", "OK"), ("MSET a 1 b 2 c 3", QUEUED), (&set, QUEUED), ("EXEC", "[OK OK]")]);
+        expect(
+            &mut client,
+            &[("MSET a 1 b 2 c 3", "OK"), ("CONFIG GET appendfsync", &format!("[appendfsync {policy}]"))],
+        );
+    }
+    expect(&mut client, &[("MULTI", "OK"), ("MSET a 4 b 5", QUEUED), ("CONFIG SET appendonly no", QUEUED)]);
+    let refused = "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - it cannot be part of a MULTI";
+    expect(&mut client, &[("EXEC", &format!("[OK {refused}]")), ("MGET a b", "[4 5]")]);
+    expect(&mut client, &[("CONFIG SET appendonly no", "OK"), ("CONFIG SET appendonly yes", "OK"), ("SET a 7", "OK")]);
 }

@@ -63,9 +63,12 @@ fn place_of(score: f64) -> Point {
     Point::decode(if score < HALF { signed(score) as u64 } else { signed(score - HALF) as u64 ^ (1 << 63) })
 }
 
-/// A distance with four decimals, a bulk string in both protocols.
+/// A distance with four decimals, a bulk string in both protocols. As in Redis, what is rounded is the double nearest to ten thousand
+/// times the distance, a half of the last digit to the even one: printed from the distance itself, some would end in another.
 fn write_distance(out: &mut Writer<'_>, distance: f64) {
-    out.bulk_str(&format!("{distance:.4}"));
+    const ONE: u64 = 10_000;
+    let parts = (distance * ONE as f64).round_ties_even() as u64;
+    out.bulk_str(&format!("{}.{:04}", parts / ONE, parts % ONE));
 }
 
 /// A coordinate with up to 17 decimals.

@@ -124,3 +124,33 @@ fn any_score_is_a_place() {
     t.run("zadd z -1 a inf b 1e19 c -inf d 0.5 e");
     assert!(t.run("geopos z a b c d e").starts_with("*5 *2 "));
 }
+
+/// Distances whose fifth decimal is a 5 as far as a double can tell: redis-server 7.0.15 rounds those to the even last digit, by the
+/// double nearest to ten thousand times the distance.
+#[test]
+fn halves_of_the_last_digit_go_to_the_even_one() {
+    const RECORDED: &[(&str, &str, &str, &str)] = &[
+        ("-82.462 -57.673", "-148.614 47.41", "ft", "43210014.6598"),
+        ("51.096 73.566", "105.918 -79.915", "ft", "57042717.3212"),
+        ("-117.043 65.78", "19.539 4.713", "m", "11437293.0108"),
+        ("90.852 -72.924", "15.059 -4.637", "ft", "29713137.1364"),
+        ("-37.594 30.107", "136.125 -35.708", "ft", "62879011.5478"),
+        ("-90.242 17.892", "79.405 14.717", "ft", "53215947.8072"),
+        ("110.192 67.346", "5.635 21.086", "m", "8454752.2400"),
+        ("-11.029 35.873", "-161.079 7.723", "ft", "46744554.6818"),
+        ("15.522 51.813", "49.768 -78.992", "ft", "48304942.2292"),
+        ("-9.971 -59.741", "-13.629 -22.154", "ft", "13748645.3756"),
+        ("42.531 32.785", "-158.436 -35.682", "ft", "59284165.3028"),
+        ("-53.347 67.235", "-35.355 -66.946", "ft", "49181884.1928"),
+        ("121.902 19.419", "-26.38 -68.792", "ft", "46301416.1262"),
+        ("124.568 -39.38", "123.518 80.631", "ft", "43794405.8226"),
+    ];
+    for (one, other, unit, distance) in RECORDED {
+        let mut t = Trial::new();
+        t.run(&format!("geoadd g {one} a {other} b"));
+        let reply = format!("${} {distance}", distance.len());
+        assert_eq!(t.run(&format!("geodist g a b {unit}")), reply);
+        let found = t.run(&format!("geosearch g frommember a byradius 1e20 {unit} withdist desc count 1"));
+        assert_eq!(found, format!("*1 *2 $1 b {reply}"));
+    }
+}

@@ -1,11 +1,13 @@
 //! PFDEBUG: a HyperLogLog looked into. The row of PFSELFTEST, which the server carries out.
 
+use pinyon_base::Blob;
 use pinyon_resp::Args;
 pub use pinyon_values::hyperloglog::self_test;
 use pinyon_values::hyperloglog::{self, Registers};
 
-use super::{checked, fault, store};
+use super::{checked, fault};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, ServerCommand};
+use crate::keyspace::{NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const PFDEBUG: Command = Command {
@@ -69,6 +71,7 @@ fn pfdebug(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if !was_sparse {
         return Ok(Effect::None);
     }
-    store(&mut cx.ks, key, dense);
+    // As in Redis, nobody who watches the key is told: it counts the same.
+    cx.ks.put_unwatched(key, NewValue::Blob(Blob::new(dense)), Ttl::Keep);
     Ok(Effect::AsSent { changes: 1 })
 }

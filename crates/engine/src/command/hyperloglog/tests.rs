@@ -1,7 +1,10 @@
 //! Replies asked of redis-server 7.0.15.
 
+use pinyon_base::DbIndex;
+
 use crate::Effect;
 use crate::command::trial::Trial;
+use crate::transaction::WatcherId;
 
 const NOT_ONE: &str = "-WRONGTYPE Key is not a valid HyperLogLog string value.";
 
@@ -64,4 +67,34 @@ fn damaged_registers_are_an_error() {
     t.run("pfadd h a b c");
     t.run("append h hello");
     t.expect(&[("pfcount h", "-INVALIDOBJ Corrupted HLL object detected")]);
+}
+
+/// Whether somebody who watches `h` is told of a command.
+fn spoils_a_watch(setup: &[&str], command: &str) -> bool {
+    let mut t = Trial::new();
+    setup.iter().for_each(|line| drop(t.run(line)));
+    let watcher = WatcherId { client: 1, core: 0, place: 0, epoch: 0 };
+    t.shard.watch(watcher, DbIndex(0), b"h");
+    t.run(command);
+    t.shard.has_changed(watcher)
+}
+
+/// As in redis-server 7.0.15: looking into a HyperLogLog is no change, also where it becomes dense; noting its count is one.
+#[test]
+fn what_spoils_a_watch() {
+    const SPARSE: &[&str] = &["pfadd h a b c", "pfadd other d e"];
+    const COUNTED: &[&str] = &["pfadd h a b c", "pfcount h"];
+    const DENSE: &[&str] = &["pfadd h a b c", "pfdebug todense h"];
+    for quiet in ["getreg", "todense", "decode", "encoding"] {
+        for setup in [SPARSE, DENSE] {
+            assert!(!spoils_a_watch(setup, &format!("pfdebug {quiet} h")), "{quiet}");
+        }
+    }
+    for quiet in ["pfadd h a", "pfadd h", "pfcount h other", "pfmerge other h"] {
+        assert!(!spoils_a_watch(SPARSE, quiet), "{quiet}");
+    }
+    assert!(!spoils_a_watch(COUNTED, "pfcount h"));
+    for loud in ["pfcount h", "pfadd h z", "pfmerge h", "pfmerge h h", "pfmerge h other"] {
+        assert!(spoils_a_watch(SPARSE, loud), "{loud}");
+    }
 }

@@ -273,6 +273,8 @@ pub const DEBUG: &[&str] = &[
     "    Describe the hash table of a value, if it has one.",
     "LISTPACK <key>",
     "    Tell whether a value is packed.",
+    "LOADAOF",
+    "    Bring the logs to the disk, and load all data again from there.",
     "LOG <message>",
     "    Write <message> to the log of the server.",
     "LOG-FAULT <EIO|ENOSPC|NONE>",

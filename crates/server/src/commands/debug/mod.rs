@@ -11,14 +11,17 @@ use pinyon_base::{DbIndex, parse_f64};
 use pinyon_engine::CommandError;
 use pinyon_engine::command::server::help;
 use pinyon_engine::keyspace::{NewValue, TableStats, Ttl};
-use pinyon_runtime::clock;
+use pinyon_runtime::{CoreId, clock};
 
 use super::session::is_local;
 use super::{Call, Result};
 use crate::config::value::parse_memory;
-use crate::core::{Core, Io};
+use crate::core::{Core, Io, Mail};
 use crate::kept::Kept;
+use crate::log::{Errand, LoadedAgain};
 
+/// The core that decides on snapshots and logs.
+const FIRST: u16 = 0;
 /// Keys made, or passed over, and bytes written in one slice of DEBUG POPULATE.
 const POPULATE_SLICE: u64 = 256;
 const POPULATE_SLICE_BYTES: usize = 64 << 10;
@@ -47,6 +50,7 @@ pub fn debug(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
         }
         (b"help", 2) => super::reply_help(core, io, call, help::DEBUG),
         (b"htstats", 3) => return htstats(core, io, call),
+        (b"loadaof", 2) => return load_log(core, io, call),
         (b"log", 3) => {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
             core.reply(io, call.conn, |out| out.ok());
@@ -124,6 +128,30 @@ fn reload(core: &mut Core, io: &mut Io, call: &Call<'_>) {
             }
         },
     );
+}
+
+/// Loads again what is on the disk. Not within an EXEC, which holds keys that it would wait for.
+fn load_log(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
+    if core.is_captured(call.conn) {
+        return Err(CommandError::text("ERR DEBUG LOADAOF cannot be part of a MULTI"));
+    }
+    let ticket = core.promise(call.conn);
+    let home = core.id;
+    let load: Errand = Box::new(move |core, io| {
+        let then: LoadedAgain = Box::new(move |_, io, loaded| {
+            let answer: Errand = Box::new(move |core, io| match loaded {
+                Ok(()) => core.fulfil(io, ticket, |out| out.ok()),
+                Err(why) => {
+                    let error = format!("ERR the log cannot be loaded: {why}");
+                    core.fail(io, ticket, &CommandError::Other(error.into()));
+                }
+            });
+            io.mail(home, Mail::Errand(answer));
+        });
+        core.load_again(io, then);
+    });
+    io.mail(CoreId(FIRST), Mail::Errand(load));
+    Ok(())
 }
 
 fn selected(core: &Core, call: &Call<'_>) -> DbIndex {

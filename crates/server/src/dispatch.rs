@@ -188,15 +188,16 @@ impl Core {
         spans: &[Span],
     ) -> Option<usize> {
         self.exec.start(io.now_ms());
-        let mut plain = 0;
+        let (mut done, mut may_be_plain) = (0, true);
         for (index, command) in parsed.iter().enumerate() {
-            if plain == index {
-                plain += self.run_plain(io, conn, data, &parsed[index..], spans);
+            if may_be_plain && index >= done {
+                done = index + self.run_plain(io, conn, data, &parsed[index..], spans);
             }
-            if index < plain {
+            if index < done {
                 continue;
             }
-            plain = index + 1;
+            // Behind one that goes to another core, replies have to wait.
+            may_be_plain = command.owner == self.id.0;
             let args = arguments(data, spans, command);
             if self.run_fast(io, conn, command, args) {
                 continue;

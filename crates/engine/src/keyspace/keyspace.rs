@@ -76,8 +76,9 @@ impl<'a> Keyspace<'a> {
     /// Longest string that APPEND and SETRANGE may make (`proto-max-bulk-len`).
     #[inline]
     pub fn string_bytes_max(&self) -> u64 {
-        // What was possible once must be possible again.
-        if self.shard.ledger.journal.is_replaying() { u64::MAX } else { self.shard.config.string_bytes_max }
+        // What was possible once must be possible again; more than a process can address never was.
+        const ADDRESSABLE: u64 = 1 << 47;
+        if self.shard.ledger.journal.is_replaying() { ADDRESSABLE } else { self.shard.config.string_bytes_max }
     }
 
     /// Tells the hash of argument `i` where it is known already, so that [`Keyspace::key`] need not compute it again.

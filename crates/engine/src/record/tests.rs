@@ -9,7 +9,7 @@ use pinyon_base::{DbIndex, Millis, ShardId, shard_of, slot_of};
 use pinyon_resp::{Args, Output, Proto, Span, Writer};
 use proptest::prelude::*;
 
-use super::{Damaged, Replayer, Slots};
+use super::{Damaged, Replayer, Slots, write};
 use crate::command::keys_of;
 use crate::command::registry::{CommandId, registry};
 use crate::command::row::Handler;
@@ -280,6 +280,20 @@ proptest! {
         let mut shard = Shard::new(config());
         let _ = Replayer::new(all, all).apply(&mut shard, &record);
         contents(&mut shard);
+    }
+}
+
+/// A record is not bound by `proto-max-bulk-len`, but no string is longer than memory. It once ended the process.
+#[test]
+fn a_string_that_no_memory_holds_is_refused() {
+    for line in ["SETRANGE a 9223372036854775000 b", "SETBIT a 9223372036854775800 1"] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut record = Vec::new();
+        write::command(DbIndex(0), words.len(), &mut record);
+        words.iter().for_each(|word| write::bytes(word.as_bytes(), &mut record));
+        let all = Slots::of(ShardId(0), 1);
+        let applied = Replayer::new(all, all).apply(&mut Shard::new(config()), &record);
+        assert!(matches!(applied, Err(Damaged::Failed { .. })), "{line}: {applied:?}");
     }
 }
 

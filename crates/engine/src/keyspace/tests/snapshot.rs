@@ -210,6 +210,17 @@ fn contents(shard: &mut Shard) -> Contents {
     all
 }
 
+/// The bytes of a snapshot that nothing happens beside.
+fn saved(shard: &mut Shard) -> Vec<u8> {
+    shard.begin_snapshot();
+    while shard.snapshot_slice(50_000) {}
+    let mut bytes = Vec::new();
+    while let Some(batch) = shard.take_batch() {
+        gather(&batch, &mut bytes);
+    }
+    bytes
+}
+
 /// The bytes of all entries one after the other, and how many begin.
 fn gather(batch: &Batch, into: &mut Vec<u8>) -> u64 {
     let mut entries = 0;
@@ -310,6 +321,33 @@ proptest! {
         world.shard.begin_snapshot();
         prop_assert_eq!(world.shard.reload(), Ok(false), "one at a time");
         prop_assert!(expected == contents(&mut world.shard));
+    }
+
+    /// Data that were loaded beside a shard's own take their place, whatever has happened to those meanwhile, and all goes on.
+    #[test]
+    fn data_loaded_beside_take_the_place_of_what_is_there(
+        before in prop::collection::vec(happening(), 1..20), meanwhile in prop::collection::vec(happening(), 0..20),
+        after in prop::collection::vec(happening(), 0..20),
+    ) {
+        let mut world = World::new();
+        before.iter().for_each(|happening| world.happen(happening));
+        let expected = contents(&mut world.shard);
+        let bytes = saved(&mut world.shard);
+        let mut data = world.shard.fresh();
+        Loader::new(Slots::of(ShardId(0), 1)).load(&mut data, &bytes).expect("it loads");
+        meanwhile.iter().for_each(|happening| world.happen(happening));
+        world.shard.replace_data(data);
+        prop_assert!(expected == contents(&mut world.shard));
+        after.iter().for_each(|happening| world.happen(happening));
+        while world.shard.background_slice(1) {}
+        for table in &world.shard.tables {
+            table.check();
+        }
+        let expected = contents(&mut world.shard);
+        let bytes = saved(&mut world.shard);
+        let mut again = Shard::new(config());
+        Loader::new(Slots::of(ShardId(0), 1)).load(&mut again, &bytes).expect("it loads");
+        prop_assert!(expected == contents(&mut again), "it is saved as it is");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::hop::Batch;
 use crate::latency::LatencyEvents;
 use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Stopping, Troubles};
 use crate::migration::LoadWatch;
+use crate::pubsub::{PubSub, PubsubMail};
 use crate::room::evictions_per_write;
 use crate::save::{Saves, Saving, Told};
 use crate::session::{Session, SessionFlags};
@@ -86,6 +87,8 @@ pub enum Mail {
     Log(Box<LogMail>),
     /// Something to be done.
     Errand(Errand),
+    /// What is published.
+    Pubsub(Box<PubsubMail>),
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -116,6 +119,8 @@ pub struct Core {
     pub slowlog: SlowLog,
     pub latency: LatencyEvents,
     pub monitors: Monitors,
+    /// Who listens to what.
+    pub pubsub: PubSub,
     pub pause: Pause,
     pub cron: Cron,
     pub load: LoadWatch,
@@ -196,6 +201,7 @@ impl Core {
             slowlog: SlowLog::default(),
             latency: LatencyEvents::default(),
             monitors: Monitors::default(),
+            pubsub: PubSub::default(),
             pause: Pause::default(),
             cron: Cron::default(),
             load: LoadWatch::default(),
@@ -362,6 +368,7 @@ impl App for Core {
         if let Some(number) = self.sessions.get(conn).and_then(|session| session.waiting) {
             self.stop_waiting(io, number, Why::Gone);
         }
+        self.unsubscribe_all(conn);
         if let Some(session) = self.sessions.remove(conn) {
             if !session.flags.contains(SessionFlags::KILLED) {
                 self.shared.disconnected();
@@ -412,6 +419,7 @@ impl App for Core {
             Mail::MakeRoom { bytes } => self.owe(bytes),
             Mail::Log(mail) => self.take_log_mail(io, from, *mail),
             Mail::Errand(errand) => errand(self, io),
+            Mail::Pubsub(mail) => self.take_pubsub_mail(io, from, *mail),
             Mail::Monitor(line) => self.monitors.show(io, &line),
         }
     }
@@ -438,6 +446,7 @@ impl App for Core {
         self.flush_hops(io);
         let more = self.background(io);
         self.serve_all(io);
+        self.publish_events(io);
         let more = more || !self.ready.is_empty();
         self.tend_epochs(io);
         self.commit_log(io);

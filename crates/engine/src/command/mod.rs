@@ -16,6 +16,7 @@ pub mod keys_of;
 pub mod list;
 pub mod long;
 mod lookup;
+pub mod pubsub;
 pub mod registry;
 pub mod row;
 pub mod server;

@@ -446,10 +446,10 @@ impl App for Core {
         self.flush_hops(io);
         let more = self.background(io);
         self.serve_all(io);
-        self.publish_events(io);
         let more = more || !self.ready.is_empty();
         self.tend_epochs(io);
         self.commit_log(io);
+        self.publish_events(io);
         self.release_epochs(io);
         if self.stopping {
             let ending = Next::Sleep { until: self.log_retry_at_us(), expecting: false };

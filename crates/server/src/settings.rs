@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::keyspace::{self, ShardConfig};
+use pinyon_engine::keyspace::{self, Events, ShardConfig};
 use pinyon_resp::Limits;
 use pinyon_runtime::CoreId;
 use pinyon_values::hash::HashLimits;
@@ -160,6 +160,7 @@ impl Settings {
             active_expire: true,
             string_bytes_max: config.proto_max_bulk_len,
             limits: collection_limits(config),
+            events: Events::parse(&config.notify_keyspace_events),
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod bitmap;
 pub mod blocking;
 pub mod cluster;
 pub mod connection;
+#[cfg(test)]
+mod events_tests;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;

@@ -239,6 +239,11 @@ impl Keyspace<'_> {
         more
     }
 
+    /// So many fields were over at once: a deadline in the past was set for them.
+    pub fn count_expired_fields(&mut self, count: usize) {
+        self.shard.ledger.stats.expired_fields += count as u64;
+    }
+
     /// Elements of the collection under a key, without a trace; 0 when there is none.
     pub fn seen_elements(&self, key: Key<'_>) -> u64 {
         match self.seen(key) {

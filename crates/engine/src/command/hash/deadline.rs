@@ -219,6 +219,9 @@ pub(super) fn settle(cx: &mut Cx<'_>, key: Key<'_>, changed: &[&[u8]], moment: O
         Some(_) => "hexpire",
         None => "hpersist",
     };
+    if event == "hexpired" {
+        cx.ks.count_expired_fields(changed.len());
+    }
     cx.ks.changed_by::<Hash>(key, event);
     if cx.ks.is_recording() {
         let (count, names) = (changed.len().to_string(), changed.iter().copied());

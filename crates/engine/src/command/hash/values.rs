@@ -242,6 +242,7 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         let was_there = found.is_some();
         let removed: Vec<&[u8]> =
             found.map_or_else(Vec::new, |hash| names().filter(|name| hash.remove(name)).collect());
+        cx.ks.count_expired_fields(names().count() - removed.len());
         over_at_once(&mut cx.ks, key, was_there, removed.is_empty());
         return Ok(settle(cx, key, &removed, moment));
     }

@@ -227,7 +227,9 @@ mod tests {
         slots.push(&mut output(b"b"), Until::Now);
         let third = slots.reserve();
         slots.push(&mut output(b"d"), Until::Now);
+        assert_eq!(slots.awaited(), 2);
         slots.fill(third, b"c", Until::Now, over, &mut out);
+        assert!(slots.awaited() == 1 && slots.is_awaiting());
         assert_eq!(text(&mut out), "");
         slots.fill(first, b"a", Until::Now, over, &mut out);
         assert_eq!(text(&mut out), "abcd");

@@ -224,7 +224,7 @@ impl Core {
     /// Sends the messages that have waited and need not any more.
     pub(crate) fn release_messages(&mut self, io: &mut Io, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        if session.subscriptions.is_none() || session.is_confirming() {
+        if session.subscriptions.is_none() || session.executing.is_some() || session.is_confirming() {
             return;
         }
         let (Some(own), Some(out)) = (&mut session.subscriptions, io.output(conn)) else { return };
@@ -290,8 +290,11 @@ impl Session {
         })
     }
 
-    /// Whether a message has to wait although what it tells is durable.
+    /// Whether a message has to wait although what it tells is durable: those that come while an EXEC is under way follow its
+    /// reply.
     fn holds_messages(&mut self) -> bool {
-        self.is_confirming() || self.subscriptions.as_ref().is_some_and(|own| !own.held.is_empty())
+        self.executing.is_some()
+            || self.is_confirming()
+            || self.subscriptions.as_ref().is_some_and(|own| !own.held.is_empty())
     }
 }

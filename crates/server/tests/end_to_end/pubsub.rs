@@ -213,6 +213,12 @@ fn inside_of_transactions() {
     for listener in &mut listeners {
         assert_eq!((heard(listener), heard(listener)), ("[message a 1]".to_owned(), "[message a 2]".to_owned()));
     }
+    // With nothing else in it.
+    queue(&mut client, &["PUBLISH a 1", "PUBLISH a 2"]);
+    assert_eq!(say(&mut client, "EXEC"), format!("[{MANY} {MANY}]"));
+    listeners.iter_mut().for_each(|listener| {
+        assert_eq!((heard(listener), heard(listener)), ("[message a 1]".to_owned(), "[message a 2]".to_owned()));
+    });
     // What is published to a listener that begins to listen there comes when it has been told so.
     queue(&mut client, &["SUBSCRIBE a", "PUBLISH a 3", "SSUBSCRIBE s", "GET k1", "PING"]);
     let denied = "-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client";
@@ -223,6 +229,29 @@ fn inside_of_transactions() {
     queue(&mut client, &["UNSUBSCRIBE", "SUBSCRIBE a", "UNSUBSCRIBE"]);
     assert_eq!(say(&mut client, "EXEC"), "[[unsubscribe nil 0] [subscribe a 1] [unsubscribe a 0]]");
     assert_eq!(say(&mut client, "GET k2"), "v");
+    // So does what a listener publishes to itself, on whichever shards the rest is.
+    client.hello3().expect("RESP3");
+    say(&mut client, "SUBSCRIBE a");
+    for keys in [&["GET k1"][..], &["GET k1", "GET k2", "GET k3"], &[]] {
+        let commands: Vec<&str> = ["PUBLISH a x", "ECHO y"].iter().chain(keys).copied().collect();
+        queue(&mut client, &commands);
+        let values = " v".repeat(keys.len());
+        assert_eq!(say(&mut client, "EXEC"), format!("[{} y{values}]", MANY + 1));
+        assert_eq!(heard(&mut client), "[message a x]");
+    }
+}
+
+#[test]
+fn a_pause_of_writes_holds_messages_up() {
+    let server = start(&[]);
+    let (mut listener, mut publisher, mut admin) = (connect(&server), connect(&server), connect(&server));
+    say(&mut listener, "SUBSCRIBE a");
+    assert_eq!(say(&mut admin, "CLIENT PAUSE 100000 WRITE"), "OK");
+    publisher.send(&["PUBLISH", "a", "late"]).expect("sent");
+    assert_eq!(listener.receive_within(Duration::from_millis(20)).expect("it is open"), None);
+    assert_eq!(say(&mut admin, "CLIENT UNPAUSE"), "OK");
+    assert_eq!(short(&publisher.receive().expect("a reply")), "1");
+    assert_eq!(heard(&mut listener), "[message a late]");
 }
 
 #[test]

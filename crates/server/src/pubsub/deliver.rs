@@ -50,7 +50,9 @@ impl Core {
             session.mark_subscriber();
         }
         let has = |kind: Kind| !self.pubsub.listeners(kind).is_empty();
-        self.shared.audience.publish(self.id, has(Kind::Channel) || has(Kind::Pattern), has(Kind::Shard));
+        let (open, shard) = (has(Kind::Channel) || has(Kind::Pattern), has(Kind::Shard));
+        self.pubsub.is_heard = open || shard;
+        self.shared.audience.publish(self.id, open, shard);
         shown
     }
 

@@ -124,6 +124,8 @@ pub struct PubSub {
     publications: Slab<Publication>,
     /// The message at hand, as it is sent.
     frame: Output,
+    /// Somebody listens to something.
+    is_heard: bool,
 }
 
 impl PubSub {
@@ -134,6 +136,6 @@ impl PubSub {
     /// Whether any connection of this core listens to anything.
     #[inline]
     pub(crate) fn has_listeners(&self) -> bool {
-        self.listeners.iter().any(|listeners| !listeners.is_empty())
+        self.is_heard
     }
 }

@@ -25,6 +25,10 @@ impl Core {
 
     #[cold]
     fn take_and_publish(&mut self, io: &mut Io) {
+        // What a transaction has done so far has no record yet that could be waited for.
+        if self.exec.holds && self.exec.log.as_ref().is_some_and(|log| log.has_open_parts()) {
+            return;
+        }
         let wanted = self.exec.shard.wanted_events();
         let heard_here = [Kind::Channel, Kind::Pattern].iter().any(|&kind| !self.pubsub.listeners(kind).is_empty());
         let heard_elsewhere = self.others_listen(Kind::Channel);

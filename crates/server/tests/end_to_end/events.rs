@@ -156,6 +156,15 @@ fn events_and_the_log() {
         assert_eq!(heard(&mut listener), (format!("__keyspace@0__:key:{number}"), "set".to_owned()));
         heard(&mut listener);
     }
+    // Also what takes several steps on several shards.
+    say(&mut client, "DEL key:1");
+    all_events(&mut listener, &mut client);
+    for number in 2..20 {
+        assert_eq!(say(&mut client, &format!("RENAME key:{number} key:1")), "OK");
+        let mut events = all_events(&mut listener, &mut client);
+        events.sort();
+        assert_eq!(events, [format!("rename_from key:{number}"), "rename_to key:1".to_owned()]);
+    }
     // A listener that writes hears of it, too.
     listener.send(&["RESET"]).expect("sent");
     assert_eq!(short(&listener.receive().expect("a reply")), "RESET");

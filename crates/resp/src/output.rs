@@ -76,6 +76,14 @@ impl Output {
         self.blob_bytes += std::mem::take(&mut other.blob_bytes);
     }
 
+    /// Appends what `other` holds, which stays as it is: its bytes are copied, its shared values are not.
+    pub fn extend(&mut self, other: &Output) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        self.blobs.extend(other.blobs.iter().map(|insert| Insert { at: base + insert.at, blob: insert.blob.clone() }));
+        self.blob_bytes += other.blob_bytes;
+    }
+
     /// Forgets the content and keeps the memory.
     #[inline]
     pub fn clear(&mut self) {

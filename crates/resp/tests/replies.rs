@@ -143,4 +143,15 @@ proptest! {
         let unsent: Vec<u8> = out.pieces_from(skip).flatten().copied().collect();
         prop_assert_eq!(&unsent[..], &expected[skip.min(expected.len())..]);
     }
+
+    #[test]
+    fn what_is_copied_stays(a in parts(), b in parts()) {
+        let expected: Vec<u8> = a.iter().chain(&b).flat_map(|(_, bytes)| bytes.clone()).collect();
+        let (mut out, other) = (filled(&a), filled(&b));
+        out.extend(&other);
+        prop_assert_eq!(out.len(), expected.len());
+        prop_assert_eq!(&out.pieces().flatten().copied().collect::<Vec<u8>>(), &expected);
+        let kept: Vec<u8> = b.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+        prop_assert_eq!(&other.pieces().flatten().copied().collect::<Vec<u8>>(), &kept);
+    }
 }

@@ -145,21 +145,25 @@ impl Core {
     /// Closes a connection whose unread output has passed the limit of its class.
     #[inline]
     pub(crate) fn check_output(&mut self, io: &mut Io, conn: ConnId) {
-        if self.settings.output_limited {
+        if self.settings.output_limited || self.pubsub.has_listeners() {
             self.check_output_limit(io, conn);
         }
     }
 
     fn check_output_limit(&mut self, io: &mut Io, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
-        let limit = self.settings.normal_output;
-        let unsent = io.unsent(conn) as u64 + session.slots.as_ref().map_or(0, |slots| slots.memory() as u64);
+        let listens = session.flags.contains(SessionFlags::SUBSCRIBER);
+        let limit = if listens { self.settings.pubsub_output } else { self.settings.normal_output };
+        let waiting = session.slots.as_ref().map_or(0, |slots| slots.memory())
+            + session.subscriptions.as_ref().map_or(0, |own| own.held_bytes());
+        let unsent = (io.unsent(conn) + waiting) as u64;
         let over_hard = limit.hard_bytes != 0 && unsent > limit.hard_bytes;
         let over_soft = limit.soft_bytes != 0 && unsent > limit.soft_bytes;
         if !over_soft {
             session.soft_limit_since_us = 0;
         } else if session.soft_limit_since_us == 0 {
             session.soft_limit_since_us = io.now_us().max(1);
+            self.cron.tend_from(io.now_us());
         }
         let too_long =
             over_soft && io.now_us() - session.soft_limit_since_us > u64::from(limit.soft_seconds) * 1_000_000;
@@ -170,14 +174,16 @@ impl Core {
         }
     }
 
-    /// Looks after sessions once in a while: idle ones are closed when `timeout` says so, soft output limits run out.
-    pub(crate) fn tend_sessions(&mut self, io: &mut Io) {
+    /// Looks after sessions once in a while: idle ones are closed when `timeout` says so, soft output limits run out. True:
+    /// one is above its soft limit.
+    pub(crate) fn tend_sessions(&mut self, io: &mut Io) -> bool {
         let now_ms = io.now_ms();
         let timeout_ms = self.settings.timeout_ms;
         let mut idle = Vec::new();
         let mut watched = Vec::new();
         for session in self.sessions.iter() {
-            let waits = session.flags.intersects(SessionFlags::BLOCKED | SessionFlags::MONITOR | SessionFlags::PAUSED);
+            let patient = SessionFlags::BLOCKED.union(SessionFlags::MONITOR).union(SessionFlags::PAUSED);
+            let waits = session.flags.intersects(patient | SessionFlags::SUBSCRIBER);
             if timeout_ms != 0 && !waits && now_ms - session.last_active_ms > timeout_ms {
                 idle.push(session.conn);
             } else if session.soft_limit_since_us != 0 {
@@ -187,8 +193,10 @@ impl Core {
         for conn in idle {
             self.kill(io, conn);
         }
+        let any = !watched.is_empty();
         for conn in watched {
             self.check_output(io, conn);
         }
+        any
     }
 }

@@ -25,6 +25,7 @@ use crate::hop::Batch;
 use crate::latency::LatencyEvents;
 use crate::log::{AofWaits, Epochs, Errand, Loading, LogMail, Stopping, Troubles};
 use crate::migration::LoadWatch;
+use crate::pubsub::{PubSub, PubsubMail};
 use crate::room::evictions_per_write;
 use crate::save::{Saves, Saving, Told};
 use crate::session::{Session, SessionFlags};
@@ -87,6 +88,8 @@ pub enum Mail {
     Log(Box<LogMail>),
     /// Something to be done.
     Errand(Errand),
+    /// What is published.
+    Pubsub(Box<PubsubMail>),
     /// A line for the monitors that are connected to the receiving core.
     Monitor(Arc<Vec<u8>>),
 }
@@ -117,6 +120,8 @@ pub struct Core {
     pub slowlog: SlowLog,
     pub latency: LatencyEvents,
     pub monitors: Monitors,
+    /// Who listens to what.
+    pub pubsub: PubSub,
     pub pause: Pause,
     pub cron: Cron,
     pub load: LoadWatch,
@@ -199,6 +204,7 @@ impl Core {
             slowlog: SlowLog::default(),
             latency: LatencyEvents::default(),
             monitors: Monitors::default(),
+            pubsub: PubSub::default(),
             pause: Pause::default(),
             cron: Cron::default(),
             load: LoadWatch::default(),
@@ -370,6 +376,7 @@ impl App for Core {
         if let Some(number) = self.sessions.get(conn).and_then(|session| session.waiting) {
             self.stop_waiting(io, number, Why::Gone);
         }
+        self.unsubscribe_all(conn);
         if let Some(session) = self.sessions.remove(conn) {
             if !session.flags.contains(SessionFlags::KILLED) {
                 self.shared.disconnected();
@@ -420,6 +427,7 @@ impl App for Core {
             Mail::MakeRoom { bytes } => self.owe(bytes),
             Mail::Log(mail) => self.take_log_mail(io, from, *mail),
             Mail::Errand(errand) => errand(self, io),
+            Mail::Pubsub(mail) => self.take_pubsub_mail(io, from, *mail),
             Mail::Monitor(line) => self.monitors.show(io, &line),
         }
     }
@@ -449,6 +457,7 @@ impl App for Core {
         let more = more || !self.ready.is_empty();
         self.tend_epochs(io);
         self.commit_log(io);
+        self.publish_events(io);
         self.release_epochs(io);
         if self.stopping {
             let ending = Next::Sleep { until: self.log_retry_at_us(), expecting: false };

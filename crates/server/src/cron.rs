@@ -65,10 +65,15 @@ impl Free {
 impl Cron {
     /// A session has come: plan to look after it if the configuration asks for that.
     pub fn wake(&mut self, settings: &Settings) {
-        if self.tend_at_us == 0
-            && (settings.timeout_ms != 0 || settings.output_limited || settings.maxmemory_clients != 0)
-        {
+        if self.tend_at_us == 0 && must_tend(settings) {
             self.tend_at_us = 1;
+        }
+    }
+
+    /// Somebody is above a soft output limit.
+    pub fn tend_from(&mut self, now_us: u64) {
+        if self.tend_at_us == 0 {
+            self.tend_at_us = now_us + TEND_US;
         }
     }
 
@@ -77,6 +82,11 @@ impl Cron {
         self.tend_at_us = 0;
         self.wake(settings);
     }
+}
+
+/// Whether the configuration asks for looking after sessions.
+fn must_tend(settings: &Settings) -> bool {
+    settings.timeout_ms != 0 || settings.output_limited || settings.maxmemory_clients != 0
 }
 
 /// Commands and bytes per second, sampled while there is traffic.
@@ -159,10 +169,10 @@ impl Core {
             more = true;
         }
         if self.cron.tend_at_us != 0 && io.now_us() >= self.cron.tend_at_us {
-            self.tend_sessions(io);
+            let goes_on = self.tend_sessions(io) || must_tend(&self.settings);
             self.limit_client_memory(io);
             let gap_us = if self.settings.maxmemory_clients == 0 { TEND_US } else { TEND_MEMORY_US };
-            self.cron.tend_at_us = if self.sessions.is_empty() { 0 } else { io.now_us() + gap_us };
+            self.cron.tend_at_us = if goes_on && !self.sessions.is_empty() { io.now_us() + gap_us } else { 0 };
         }
         more
     }

@@ -10,10 +10,10 @@
 //! ```
 
 use pinyon_base::{shard_of, slot_of};
+use pinyon_engine::CommandError;
 use pinyon_engine::command::keys_of::KeyPlan;
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::command::row::{Command, Flags, Handler, ServerCommand, Spread};
-use pinyon_engine::{CommandError, until_nul};
 use pinyon_resp::{Args, Limits, Parse, Parser, ProtocolError, Span, Writer};
 use pinyon_runtime::ConnId;
 
@@ -23,8 +23,10 @@ use crate::exec::Run;
 use crate::hop::Origin;
 use crate::log::{Until, is_over};
 use crate::nodes;
+use crate::resolve::{is_listening, may_while_listening, only_listens, resolve, unknown_command};
 use crate::session::SessionFlags;
 use crate::settings::Gates;
+use crate::slots::Slots;
 use crate::tx::long::Asker;
 
 /// A command of the pipeline at hand, parsed and not yet run.
@@ -241,8 +243,8 @@ impl Core {
             Some(multi) if !queues => row.flags | multi.flags,
             _ => row.flags,
         };
-        // Replies that are here and wait for the log keep their order by themselves.
-        let awaits = session.slots.as_ref().is_some_and(|slots| slots.is_awaiting());
+        // Replies that are here and wait for the log keep their order by themselves, but for messages.
+        let awaits = session.slots.as_ref().is_some_and(|slots| slots.is_awaiting() || is_listening(row));
         if !queues && awaits && self.must_drain(conn, id, row, command, args) {
             return Outcome::Postponed;
         }
@@ -273,6 +275,14 @@ impl Core {
             _ if !registry().entry(id).arity_ok(args.len()) => Some(self.id.0),
             Handler::Spread(Spread::Tries, _) => None,
             Handler::Spread(..) => self.single_owner(id, args),
+            Handler::Server(ServerCommand::Publish | ServerCommand::Spublish) => {
+                // Their messages leave in order without that.
+                let session = self.sessions.get(conn);
+                let others = |slots: &Slots, publishing: u32| slots.awaited() > publishing;
+                let waits = session.is_some_and(|s| s.slots.as_ref().is_some_and(|slots| others(slots, s.publishing)));
+                if waits { None } else { Some(session.map_or(0, |session| session.hop_owner)) }
+            }
+            _ if is_listening(row) => None,
             Handler::Server(server) if is_ordered(server) => None,
             Handler::Server(_) => Some(self.id.0),
             _ if command.owner == NO_KEY => Some(self.id.0),
@@ -334,7 +344,9 @@ impl Core {
         if is_told && let Some(refusal) = &self.exec.refusal {
             return Err(CommandError::Other(refusal.clone().into()));
         }
-        self.redirect(conn, id, args)
+        self.redirect(conn, id, args)?;
+        let listens = session.flags.contains(SessionFlags::ONLY_LISTENS);
+        if listens && !is_listening(row) && !may_while_listening(row) { Err(only_listens(id)) } else { Ok(()) }
     }
 
     fn carry_out(
@@ -678,54 +690,4 @@ pub fn first_key(plan: &KeyPlan) -> u16 {
         KeyPlan::One(first) | KeyPlan::Range { first, .. } => first,
         KeyPlan::None | KeyPlan::Specs => 0,
     }
-}
-
-/// Finds the row to carry out: of a container the subcommand named by the second argument.
-fn resolve(id: CommandId, args: Args<'_>) -> Result<(CommandId, &'static Command), CommandError> {
-    let registry = registry();
-    let row = registry.row(id);
-    if row.subcommands.is_empty() {
-        return Ok((id, row));
-    }
-    if args.len() < 2 {
-        return match row.handler {
-            Handler::Container => Err(CommandError::WrongArity(row.name.into())),
-            _ => Ok((id, row)),
-        };
-    }
-    let name = args.get(1);
-    let unknown = || {
-        let mut quoted = shown(name, SHOWN_BYTES).to_vec();
-        quoted.extend_from_slice(format!("'. Try {} HELP.", row.name.to_ascii_uppercase()).as_bytes());
-        CommandError::quoting("ERR unknown subcommand '", &quoted, "")
-    };
-    let sub = registry.find_sub(id, name).ok_or_else(unknown)?;
-    Ok((sub, registry.row(sub)))
-}
-
-/// Bytes of a client's words that an error repeats.
-const SHOWN_BYTES: usize = 128;
-
-/// The error for a command that does not exist, with the first of its arguments as Redis shows them.
-fn unknown_command(args: Args<'_>) -> CommandError {
-    let name = args.get(0);
-    let mut quoted = shown(name, SHOWN_BYTES).to_vec();
-    quoted.extend_from_slice(b"', with args beginning with: ");
-    let mut length = 0;
-    for arg in args.iter().skip(1) {
-        if length >= SHOWN_BYTES {
-            break;
-        }
-        let part = shown(arg, SHOWN_BYTES - length);
-        quoted.push(b'\'');
-        quoted.extend_from_slice(part);
-        quoted.extend_from_slice(b"' ");
-        length += part.len() + 3;
-    }
-    CommandError::quoting("ERR unknown command '", &quoted, "")
-}
-
-/// What an error shows of a client's word.
-fn shown(word: &[u8], bytes_max: usize) -> &[u8] {
-    until_nul(&word[..word.len().min(bytes_max)])
 }

@@ -182,5 +182,6 @@ impl Core {
         // First, so that a client that has half closed is not taken for one with nothing left to run.
         self.mark_ready(ticket.conn);
         self.fill_slot(io, ticket.conn, ticket.seq, &mut reply, until);
+        self.release_messages(io, ticket.conn);
     }
 }

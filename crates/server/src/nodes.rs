@@ -5,13 +5,14 @@
 //! connected to himself, unless the configuration says another one.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use pinyon_base::{DbIndex, ShardId, Slot, sha1, shard_of, slot_of, slots_of};
 use pinyon_engine::CommandError;
 use pinyon_engine::command::key::transfer::copy_options;
 use pinyon_engine::command::keys_of::keys;
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::command::row::{Command, Flags, Handler, Spread};
+use pinyon_engine::command::row::{Command, Flags, Handler, ServerCommand, Spread};
 use pinyon_resp::Args;
 use pinyon_runtime::ConnId;
 
@@ -114,6 +115,15 @@ pub fn other_database(row: &Command) -> CommandError {
     })
 }
 
+/// The positions of a command's shard channels: each belongs to a slot as a key does.
+fn shard_channels(row: &Command, args: Args<'_>) -> Range<usize> {
+    match row.handler {
+        Handler::Server(ServerCommand::Spublish) => 1..2,
+        Handler::Server(ServerCommand::Ssubscribe | ServerCommand::Sunsubscribe) => 1..args.len(),
+        _ => 0..0,
+    }
+}
+
 impl Core {
     /// All cores as the client of `conn` is to see them; none when they have no ports of their own.
     pub fn nodes(&self, conn: ConnId) -> Vec<Node> {
@@ -142,7 +152,8 @@ impl Core {
         if !session.flags.contains(SessionFlags::CORE_PORT) {
             return Ok(());
         }
-        let mut slots = keys(registry().entry(id), args).map(|at| slot_of(args.get(at)));
+        let entry = registry().entry(id);
+        let mut slots = keys(entry, args).chain(shard_channels(entry.row, args)).map(|at| slot_of(args.get(at)));
         let Some(slot) = slots.next() else { return Ok(()) };
         if slots.any(|other| other != slot) {
             return Err(CROSS_SLOT);

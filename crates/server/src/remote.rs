@@ -308,6 +308,7 @@ impl Core {
         let drained = session.flags.contains(SessionFlags::DRAINING);
         session.flags.remove(SessionFlags::DRAINING);
         self.keep_slots(slots);
+        self.release_messages(io, conn);
         io.release(conn);
         if drained {
             self.mark_ready(conn);

@@ -10,6 +10,7 @@ use pinyon_runtime::{ConnId, PeerInfo, PeerKind};
 
 use crate::hop::{Origin, RequestHead};
 use crate::migration::Affinity;
+use crate::pubsub::Subscriptions;
 use crate::slots::Slots;
 use crate::tx::Caller;
 use crate::tx::Watching;
@@ -61,9 +62,13 @@ bitflags::bitflags! {
         const DRAINING = 1 << 20;
         /// Is in the list of sessions whose replies wait for the log.
         const HELD = 1 << 21;
+        /// Listens to a channel or a pattern.
+        const SUBSCRIBER = 1 << 22;
+        /// The same in RESP2, where it may do little else.
+        const ONLY_LISTENS = 1 << 23;
         /// Any of these sends commands down the slow path.
         const SLOW_PATH = Self::REPLY_OFF.bits() | Self::REPLY_SKIP_NEXT.bits() | Self::REPLY_SKIP.bits()
-            | Self::MONITOR.bits() | Self::MULTI.bits();
+            | Self::MONITOR.bits() | Self::MULTI.bits() | Self::ONLY_LISTENS.bits();
     }
 }
 
@@ -93,6 +98,10 @@ pub struct Session {
     /// The number of commands of the EXEC under way.
     pub executing: Option<usize>,
     pub watching: Option<Box<Watching>>,
+    /// What it listens to.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// Its PUBLISHes to which other cores have yet to answer.
+    pub publishing: u32,
     /// The command that waits for keys, or is tried: its number on this core.
     pub waiting: Option<u64>,
     /// Counts the times that it stopped watching.
@@ -145,6 +154,8 @@ impl Session {
             multi: None,
             executing: None,
             watching: None,
+            subscriptions: None,
+            publishing: 0,
             waiting: None,
             watch_epoch: 0,
             created_ms: now_ms,
@@ -242,5 +253,6 @@ impl Session {
             + self.details.name.capacity()
             + self.slots.as_ref().map_or(0, |slots| slots.memory())
             + self.multi.as_ref().map_or(0, |multi| multi.memory())
+            + self.subscriptions.as_ref().map_or(0, |own| own.memory())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pinyon_engine::command::registry::{CommandId, registry};
-use pinyon_engine::keyspace::{self, ShardConfig};
+use pinyon_engine::keyspace::{self, Events, ShardConfig};
 use pinyon_resp::Limits;
 use pinyon_runtime::CoreId;
 use pinyon_values::hash::HashLimits;
@@ -84,8 +84,11 @@ pub struct Settings {
     /// Bytes over all clients; 0 = no limit.
     pub maxmemory_clients: u64,
     pub query_buffer_max: usize,
+    /// There is a limit to the output of those who do not listen to channels.
     pub output_limited: bool,
     pub normal_output: OutputLimit,
+    /// Of those who listen to channels.
+    pub pubsub_output: OutputLimit,
     pub slowlog_max_len: usize,
     /// u64::MAX = the slow log is off.
     pub slow_ns: u64,
@@ -121,6 +124,7 @@ impl Settings {
             query_buffer_max: usize::try_from(config.client_query_buffer_limit).unwrap_or(usize::MAX),
             output_limited: normal_output.hard_bytes != 0 || normal_output.soft_bytes != 0,
             normal_output,
+            pubsub_output: config.client_output_buffer_limit.pubsub,
             slowlog_max_len: usize::try_from(config.slowlog_max_len).unwrap_or(usize::MAX),
             slow_ns,
             latency_threshold_ms: config.latency_monitor_threshold,
@@ -156,6 +160,7 @@ impl Settings {
             active_expire: true,
             string_bytes_max: config.proto_max_bulk_len,
             limits: collection_limits(config),
+            events: Events::parse(&config.notify_keyspace_events),
         }
     }
 }

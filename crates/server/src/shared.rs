@@ -12,6 +12,7 @@ use crate::client_memory::ClientMemory;
 use crate::log::Claim;
 use crate::log::progress::Progress;
 use crate::migration::Busyness;
+use crate::pubsub::audience::Audience;
 use crate::room::Room;
 use crate::save::SaveStatus;
 
@@ -37,6 +38,7 @@ pub struct Shared {
     pub client_memory: ClientMemory,
     pub room: Room,
     pub busyness: Busyness,
+    pub audience: Audience,
     /// The store's folder, of a server that has something to load, or logs from the start on.
     pub(crate) claim: Option<Claim>,
     /// How far loading is.
@@ -89,6 +91,7 @@ impl Shared {
             client_memory: ClientMemory::new(shards),
             room: Room::new(shards),
             busyness: Busyness::new(shards),
+            audience: Audience::new(shards),
             claim,
             progress: Progress::default(),
             saves: SaveStatus::new(clock::unix_ms()),

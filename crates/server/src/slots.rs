@@ -45,6 +45,8 @@ pub struct Slots {
     base: u64,
     /// The length of `store` at which it is looked through next.
     compact_at: usize,
+    /// Replies that are still to come.
+    awaited: u32,
 }
 
 /// `store` drops what has left once this much of it has.
@@ -59,6 +61,7 @@ impl Slots {
     /// Takes a place for a reply that comes later; the number identifies it in `fill`.
     pub fn reserve(&mut self) -> u32 {
         self.queue.push_back(Place { slot: Slot::Waiting, until: Until::Now });
+        self.awaited += 1;
         self.head.wrapping_add(self.queue.len() as u32 - 1)
     }
 
@@ -72,6 +75,7 @@ impl Slots {
     /// waits for has happened.
     pub fn fill(&mut self, seq: u32, reply: &[u8], until: Until, over: impl Fn(Until) -> bool, out: &mut Output) {
         let index = seq.wrapping_sub(self.head) as usize;
+        self.awaited -= 1;
         if index == 0 && over(until) {
             self.queue.pop_front();
             self.head = self.head.wrapping_add(1);
@@ -94,6 +98,7 @@ impl Slots {
         out: &mut Output,
     ) {
         let index = seq.wrapping_sub(self.head) as usize;
+        self.awaited -= 1;
         self.queue[index] = Place { slot: self.stored(reply), until };
         if index == 0 {
             self.release(over, out);
@@ -101,8 +106,15 @@ impl Slots {
     }
 
     /// Whether a reply is still to come. Those that are here may wait for the log.
+    #[inline]
     pub fn is_awaiting(&self) -> bool {
-        self.queue.iter().any(|place| matches!(place.slot, Slot::Waiting))
+        self.awaited > 0
+    }
+
+    /// How many replies are still to come.
+    #[inline]
+    pub fn awaited(&self) -> u32 {
+        self.awaited
     }
 
     /// The log that replies wait for has failed: they say so instead.
@@ -129,6 +141,7 @@ impl Slots {
         self.base = 0;
         self.head = 0;
         self.compact_at = 0;
+        self.awaited = 0;
         if self.store.capacity() > COMPACT_BYTES {
             self.store = Vec::new();
         }
@@ -214,7 +227,9 @@ mod tests {
         slots.push(&mut output(b"b"), Until::Now);
         let third = slots.reserve();
         slots.push(&mut output(b"d"), Until::Now);
+        assert_eq!(slots.awaited(), 2);
         slots.fill(third, b"c", Until::Now, over, &mut out);
+        assert!(slots.awaited() == 1 && slots.is_awaiting());
         assert_eq!(text(&mut out), "");
         slots.fill(first, b"a", Until::Now, over, &mut out);
         assert_eq!(text(&mut out), "abcd");

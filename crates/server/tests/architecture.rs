@@ -106,6 +106,7 @@ const SHARING_FILES: &[&str] = &[
     "crates/server/src/log/progress.rs",
     "crates/server/src/migration.rs",
     "crates/server/src/logging.rs",
+    "crates/server/src/pubsub/audience.rs",
     "crates/server/src/room.rs",
     "crates/server/src/save/status.rs",
     "crates/server/src/shared.rs",

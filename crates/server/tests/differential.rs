@@ -3,10 +3,10 @@
 //! `PINYON_SEED` repeats a run, `PINYON_DIFF_CALLS` sets its length (20,000), and `PINYON_DIFF_MAX` lets it go on until so
 //! many commands have differed (1). What may differ, and why, is in the testkit's `differential/allowed.rs`. A missing oracle fails these tests: scripts/oracles fetches it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinyon_testkit::differential::{Differential, Era, Options, calls_from_env};
-use pinyon_testkit::{Address, Program, Random, Server, ServerOptions};
+use pinyon_testkit::{Address, Client, Program, Random, Server, ServerOptions, Value};
 
 const SHARDS: u16 = 3;
 
@@ -126,4 +126,48 @@ fn any_bytes_are_answered_as_redis_answers_them() {
         let (redis, pinyon) = (answer(&redis), answer(&pinyon));
         assert_eq!(pinyon, redis, "stream {number} of PINYON_SEED={seed}: {}", bytes.escape_ascii());
     }
+}
+
+/// The events of a run of commands, by key: on several shards there is an order for each key, and none for all.
+fn events_by_key(server: &Server, address: &Address, lines: &[&str]) -> BTreeMap<String, Vec<String>> {
+    const SENTINELS: usize = 64;
+    let mut client = Client::connect(address).expect("a connection");
+    let mut listener = Client::connect(address).expect("a connection");
+    client.line("CONFIG SET notify-keyspace-events EAmn").expect("an answer");
+    listener.line("PSUBSCRIBE __keyevent@*").expect("a confirmation");
+    let sentinels: Vec<String> = (0..SENTINELS).map(|number| format!("SADD sentinel:{number} x")).collect();
+    for line in lines.iter().copied().chain(sentinels.iter().map(String::as_str)) {
+        client.line(line).unwrap_or_else(|error| panic!("{line}: {error}\n{}", server.log()));
+    }
+    let (mut events, mut ended) = (BTreeMap::<String, Vec<String>>::new(), 0);
+    while ended < SENTINELS {
+        let message = listener.receive().expect("a message");
+        let words: Vec<String> = message.as_array().expect("an array").iter().map(text_of).collect();
+        let (channel, key) = (&words[2], &words[3]);
+        match key.strip_prefix("sentinel:") {
+            Some(_) if channel.ends_with(":sadd") => ended += 1,
+            Some(_) => {}
+            None => events.entry(key.clone()).or_default().push(channel.clone()),
+        }
+    }
+    events
+}
+
+fn text_of(value: &Value) -> String {
+    String::from_utf8_lossy(value.as_bytes().unwrap_or_default()).into_owned()
+}
+
+#[test]
+fn keyspace_events_are_those_of_redis() {
+    let samples = include_str!("../../engine/tests/samples/events.tsv");
+    let lines: Vec<&str> =
+        samples.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split('\t').next()).collect();
+    let oracle = start(ServerOptions::new(Program::Redis));
+    let pinyon = start(ServerOptions::new(Program::Pinyon).shards(SHARDS));
+    let expected = events_by_key(&oracle, &oracle.address(), &lines);
+    let found = events_by_key(&pinyon, &pinyon.address(), &lines);
+    for (key, events) in &expected {
+        assert_eq!(found.get(key), Some(events), "{key}");
+    }
+    assert_eq!(found.len(), expected.len());
 }

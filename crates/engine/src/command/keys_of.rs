@@ -136,7 +136,7 @@ pub enum GetKeysError {
 /// The keys and what happens to each, as COMMAND GETKEYSANDFLAGS answers. `args` starts at the command's name.
 pub fn keys_and_flags(entry: &Entry, args: Args<'_>) -> Result<Vec<KeyAt>, GetKeysError> {
     let row = entry.row;
-    if row.keys.is_empty() {
+    if row.keys.iter().all(|spec| spec.flags.contains(KeyFlags::NOT_KEY)) {
         return Err(GetKeysError::NoKeyArguments);
     }
     if !entry.arity_ok(args.len()) {

@@ -8,6 +8,8 @@ pub mod bitmap;
 pub mod blocking;
 pub mod cluster;
 pub mod connection;
+#[cfg(test)]
+mod events_tests;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
@@ -16,6 +18,7 @@ pub mod keys_of;
 pub mod list;
 pub mod long;
 mod lookup;
+pub mod pubsub;
 pub mod registry;
 pub mod row;
 pub mod server;

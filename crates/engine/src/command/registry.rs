@@ -10,7 +10,8 @@ use super::keys_of::KeyPlan;
 use super::lookup::NameTable;
 use super::row::{Command, Flags, Handler};
 use super::{
-    bitmap, cluster, connection, geo, hash, hyperloglog, key, list, server, set, stream, string, transactions, zset,
+    bitmap, cluster, connection, geo, hash, hyperloglog, key, list, pubsub, server, set, stream, string, transactions,
+    zset,
 };
 
 /// The number of a command or subcommand: `0..registry().len()`. The top-level commands come first.
@@ -89,6 +90,7 @@ const GROUPS: &[&[Command]] = &[
     connection::COMMANDS,
     server::COMMANDS,
     transactions::COMMANDS,
+    pubsub::COMMANDS,
 ];
 
 /// The commands of this build.
@@ -271,8 +273,9 @@ mod tests {
 
     #[test]
     fn keyed_commands_either_read_or_write() {
-        // WATCH does neither.
-        for (name, row) in rows().filter(|(name, row)| !row.keys.is_empty() && *name != "watch") {
+        // WATCH does neither, and shard channels are no keys.
+        let keyed = |row: &Command| row.keys.iter().any(|spec| !spec.flags.contains(KeyFlags::NOT_KEY));
+        for (name, row) in rows().filter(|(name, row)| keyed(row) && *name != "watch") {
             assert!(row.flags.contains(Flags::WRITE) != row.flags.contains(Flags::READONLY), "{name}");
             for spec in row.keys.iter().filter(|spec| !spec.flags.contains(KeyFlags::NOT_KEY)) {
                 let access = KeyFlags::RO.union(KeyFlags::RW).union(KeyFlags::OW).union(KeyFlags::RM);
@@ -310,8 +313,9 @@ mod tests {
             for spec in row.keys {
                 match spec.begin {
                     BeginSearch::Index(at) => {
-                        // PFMERGE may be without sources.
-                        assert!(at > 0 && (at < least || name == "pfmerge"), "{name}: a key may be missing");
+                        // PFMERGE may be without sources, and SUNSUBSCRIBE without channels.
+                        let optional = ["pfmerge", "sunsubscribe"].contains(&name);
+                        assert!(at > 0 && (at < least || optional), "{name}: a key may be missing");
                     }
                     BeginSearch::Keyword { keyword, start_from } => {
                         assert!(!keyword.is_empty() && start_from != 0, "{name}")

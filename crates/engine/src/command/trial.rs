@@ -105,6 +105,16 @@ impl Trial {
         &self.recorded
     }
 
+    /// The keyspace events since the last call: what has happened, and the key with its database unless that is 0.
+    pub(crate) fn events(&mut self) -> Vec<String> {
+        let mut events = Vec::new();
+        self.shard.take_events(|db, event, key| {
+            let db = if db == DbIndex(0) { String::new() } else { format!("@{}", db.0) };
+            events.push(format!("{event} {}{db}", String::from_utf8_lossy(key)));
+        });
+        events
+    }
+
     /// The key's deadline in milliseconds from now: none without one.
     pub(crate) fn left(&mut self, key: &str) -> Option<i64> {
         let mut ks = self.shard.keyspace(DbIndex(0), true);

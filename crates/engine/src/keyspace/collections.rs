@@ -19,6 +19,7 @@ use super::access::Rng;
 use super::block::{Content, EntryRef, Heavy, PackedContent};
 use super::expiry::ExpiryWheel;
 use super::keyspace::{Keyspace, expired_on_access, lookup};
+use super::notices::Events;
 use super::shard::{Ledger, Shard};
 use super::table::Found;
 use super::{Key, KeyType, Ttl, ValueRef};
@@ -74,6 +75,8 @@ pub struct Lent {
 /// The structure of one type of key.
 pub trait Typed: Default + Sized {
     const TYPE: KeyType;
+    /// The class of what happens to its keys.
+    const EVENTS: Events;
     /// A key of this type may have no elements.
     const STAYS_EMPTY: bool = false;
     /// The structure as it is read.
@@ -99,9 +102,10 @@ pub trait Typed: Default + Sized {
 }
 
 macro_rules! typed {
-    ($type:ident, $ref:ty, |$self:ident| $borrowed:expr $(, $rest:item)*) => {
+    ($type:ident, $events:ident, $ref:ty, |$self:ident| $borrowed:expr $(, $rest:item)*) => {
         impl Typed for $type {
             const TYPE: KeyType = KeyType::$type;
+            const EVENTS: Events = Events::$events;
             type Ref<'v> = $ref;
             $($rest)*
 
@@ -130,9 +134,10 @@ macro_rules! typed {
 
 /// What a type has whose small form lies in entries.
 macro_rules! packed {
-    ($type:ident, $ref:ident, $place:ident) => {
+    ($type:ident, $events:ident, $ref:ident, $place:ident) => {
         typed!(
             $type,
+            $events,
             $ref<'v>,
             |it| it.as_ref(),
             #[inline]
@@ -151,11 +156,11 @@ macro_rules! packed {
     };
 }
 
-packed!(Hash, HashRef, hash);
-packed!(Set, SetRef, set);
-typed!(List, &'v List, |it| it);
-typed!(ZSet, &'v ZSet, |it| it);
-typed!(Stream, &'v Stream, |it| it, const STAYS_EMPTY: bool = true;);
+packed!(Hash, HASH, HashRef, hash);
+packed!(Set, SET, SetRef, set);
+typed!(List, LIST, &'v List, |it| it);
+typed!(ZSet, ZSET, &'v ZSet, |it| it);
+typed!(Stream, STREAM, &'v Stream, |it| it, const STAYS_EMPTY: bool = true;);
 
 #[inline]
 fn typed<'v, T: Typed>(value: Option<ValueRef<'v>>) -> Result<Option<T::Ref<'v>>, CommandError> {
@@ -228,9 +233,15 @@ impl Keyspace<'_> {
         let Some(mut found) = found else { return false };
         let more = expire_fields(&mut found, db, key.hash, now, budget, ledger);
         if found.entry().hash().is_some_and(|fields| fields.is_empty()) {
+            ledger.notify(Events::GENERIC, "del", db, key.bytes);
             ledger.removed(db, key.hash, found.remove(), false);
         }
         more
+    }
+
+    /// So many fields were over at once: a deadline in the past was set for them.
+    pub fn count_expired_fields(&mut self, count: usize) {
+        self.shard.ledger.stats.expired_fields += count as u64;
     }
 
     /// Elements of the collection under a key, without a trace; 0 when there is none.
@@ -286,7 +297,9 @@ impl Keyspace<'_> {
             None => Content::Collection(Box::<T>::default().boxed()),
         };
         let (mut found, is_new) = table.find_or_insert(key, touch.fresh, empty);
-        if !is_new && !no_touch {
+        if is_new {
+            ledger.notify(Events::NEW, "new", db, key.bytes);
+        } else if !no_touch {
             let word = touch.word_after(found.entry().access(), *now);
             found.set_access(word);
         }
@@ -425,6 +438,7 @@ pub(super) fn expire_fields(
         stats.expired_fields += count;
         watches.changed(db, hash);
         found.settle_hash_kind();
+        ledger.notify(Events::HASH, "hexpired", db, found.entry().key());
     }
     more
 }

@@ -15,6 +15,7 @@ use super::block::{Content, INLINE_VALUE_MAX};
 use super::collections::{expire_fields, settle_fields};
 use super::entry::copy_text;
 use super::expiry::ExpiryWheel;
+use super::notices::Events;
 use super::shard::Ledger;
 use super::table::{Found, Table};
 use super::{EvictionPolicy, Key, NewValue, OwnedValue, Shard, Ttl, ValueRef};
@@ -125,6 +126,15 @@ impl<'a> Keyspace<'a> {
     /// access word alone.
     pub fn look(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
         self.read_touching(key, false)
+    }
+
+    /// As [`Keyspace::look`], for those whose miss is no event (OBJECT).
+    pub fn inspect(&mut self, key: Key<'_>) -> Option<ValueRef<'_>> {
+        let Shard { tables, now, ledger, .. } = &mut *self.shard;
+        let found = lookup(tables, self.db, key, *now, ledger);
+        let counter = if found.is_some() { &mut ledger.stats.hits } else { &mut ledger.stats.misses };
+        *counter += 1;
+        found.map(Found::into_value)
     }
 
     /// Touches the access word even for a client that leaves no trace otherwise, and counts a hit or a miss (TOUCH).
@@ -325,6 +335,7 @@ impl<'a> Keyspace<'a> {
             }
             None => {
                 ledger.stats.misses += 1;
+                ledger.notify(Events::MISS, "keymiss", db, key.bytes);
                 None
             }
         }
@@ -360,6 +371,7 @@ impl<'a> Keyspace<'a> {
             if has_fields {
                 settle_fields(&mut found, wheel, self.db, key.hash);
             }
+            ledger.notify(Events::NEW, "new", self.db, key.bytes);
             return;
         };
         let before = Armed::of(&found);
@@ -368,6 +380,8 @@ impl<'a> Keyspace<'a> {
             ledger.journal.gone(self.db, key.bytes);
             ledger.stats.expired += 1;
             ledger.stats.expired_on_access += 1;
+            ledger.notify(Events::EXPIRED, "expired", self.db, key.bytes);
+            ledger.notify(Events::NEW, "new", self.db, key.bytes);
         }
         let deadline = match ttl {
             Ttl::At(at) => Some(at),
@@ -490,6 +504,7 @@ fn lookup_fading<'t>(
     }
     expire_fields(&mut found, db, key.hash, now, usize::MAX, ledger);
     if found.entry().hash().is_some_and(|fields| fields.is_empty()) {
+        ledger.notify(Events::GENERIC, "del", db, key.bytes);
         ledger.removed(db, key.hash, found.remove(), false);
         return None;
     }
@@ -500,6 +515,7 @@ fn lookup_fading<'t>(
 pub(super) fn expired_on_access(found: Found<'_>, db: DbIndex, key: Key<'_>, ledger: &mut Ledger) {
     ledger.stats.expired += 1;
     ledger.stats.expired_on_access += 1;
+    ledger.notify(Events::EXPIRED, "expired", db, key.bytes);
     ledger.journal.gone(db, key.bytes);
     ledger.removed(db, key.hash, found.remove(), false);
 }

@@ -44,6 +44,14 @@ impl Loader {
 
     /// Loads whole entries that follow one another.
     pub fn load(&mut self, shard: &mut Shard, entries: &[u8]) -> Result<(), Damaged> {
+        // It was there before: nothing happens to it.
+        shard.mute_events(true);
+        let result = self.load_entries(shard, entries);
+        shard.mute_events(false);
+        result
+    }
+
+    fn load_entries(&mut self, shard: &mut Shard, entries: &[u8]) -> Result<(), Damaged> {
         let databases = shard.tables.len();
         let mut reader = Reader::new(entries);
         while !reader.is_at_end() {

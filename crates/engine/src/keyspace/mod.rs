@@ -24,6 +24,7 @@ mod journal;
 #[allow(clippy::module_inception)]
 mod keyspace;
 mod load;
+mod notices;
 mod payload;
 mod region;
 mod scan;
@@ -47,6 +48,7 @@ pub use journal::Journal;
 pub use keyspace::Keyspace;
 pub use load::Loader;
 pub(crate) use load::decode_collection;
+pub use notices::Events;
 pub use payload::{Loaded, payload_of};
 pub use shard::{Evicted, Shard, ShardConfig};
 pub use snapshot::{Batch, Piece};

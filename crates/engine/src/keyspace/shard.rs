@@ -11,6 +11,7 @@ use super::graveyard::Graveyard;
 use super::housekeeping::Housekeeping;
 use super::journal::Journal;
 use super::keyspace::memory_of;
+use super::notices::{Events, Notices};
 use super::snapshot::Snapshot;
 use super::table::{Found, KeyHasher, Table};
 use super::{EvictionPolicy, Key, KeyType, Keyspace, ShardStats, TableStats};
@@ -36,6 +37,8 @@ pub struct ShardConfig {
     pub active_expire: bool,
     /// Up to where collections stay small.
     pub limits: Limits,
+    /// The events that somebody may listen to (`notify-keyspace-events`).
+    pub events: Events,
 }
 
 impl Default for ShardConfig {
@@ -51,6 +54,7 @@ impl Default for ShardConfig {
             maxmemory_samples: 5,
             active_expire: true,
             limits: Limits::default(),
+            events: Events::empty(),
         }
     }
 }
@@ -108,6 +112,7 @@ pub(super) struct Ledger {
     pub(super) stats: ShardStats,
     pub(super) graveyard: Graveyard,
     pub(super) journal: Journal,
+    pub(super) notices: Notices,
     pub(super) watches: Watches,
     pub(super) transactions: Queue<TransactionId>,
 }
@@ -150,7 +155,8 @@ impl Shard {
         let hasher = KeyHasher::new(config.hash_seed);
         let now = Millis(0);
         let policy = config.access_policy();
-        Shard {
+        let events = config.events;
+        let mut shard = Shard {
             tables: (0..config.databases.max(1)).map(|_| Table::new(hasher.clone())).collect(),
             now,
             ledger: Ledger::default(),
@@ -164,7 +170,9 @@ impl Shard {
             hasher,
             pool: EvictionPool::new(),
             fading: Vec::new(),
-        }
+        };
+        shard.want_events(events);
+        shard
     }
 
     /// Takes over what may change at run time: policy, LFU factors, samples, active expiry. Databases and seeds stay.
@@ -180,6 +188,7 @@ impl Shard {
         }
         .with_seeds();
         self.touch.policy = self.config.access_policy();
+        self.want_events(self.config.events);
         self.begin_turn(self.now);
     }
 
@@ -278,6 +287,7 @@ impl Shard {
             }
             fading.pop();
             if found.hash_mut().is_some_and(|fields| fields.is_empty()) {
+                ledger.notify(Events::GENERIC, "del", db, found.entry().key());
                 ledger.removed(db, hash, found.remove(), false);
             } else if let Some(fields) = found.hash_mut() {
                 fields.set_alarm(None);
@@ -425,6 +435,7 @@ impl Shard {
         let now = self.now;
         if let Some(found) = self.tables[usize::from(db.0)].find(key).filter(|found| found.is_due(now)) {
             self.ledger.stats.expired += 1;
+            self.ledger.notify(Events::EXPIRED, "expired", db, key.bytes);
             self.ledger.journal.gone(db, key.bytes);
             self.ledger.removed(db, key.hash, found.remove(), false);
         }
@@ -583,6 +594,7 @@ impl Shard {
         let bytes = memory_of(&found);
         self.ledger.journal.gone(db, key.bytes);
         self.ledger.removed(db, key.hash, found.remove(), false);
+        self.ledger.notify(Events::EVICTED, "evicted", db, key.bytes);
         self.ledger.stats.evicted += 1;
         on_evicted(db, key.bytes);
         bytes
@@ -609,6 +621,7 @@ impl Due for Expirer<'_> {
             }
             (self.on_expired)(db, found.entry().key());
             self.ledger.stats.expired += 1;
+            self.ledger.notify(Events::EXPIRED, "expired", db, found.entry().key());
             self.ledger.journal.gone(db, found.entry().key());
             self.ledger.removed(db, hash, found.remove(), false);
             return Fired::Done;
@@ -617,6 +630,7 @@ impl Due for Expirer<'_> {
             let more = expire_fields(&mut found, db, hash, self.now, FIELDS_PER_NODE, self.ledger);
             let Some(fields) = found.hash_mut() else { return Fired::Done };
             if fields.is_empty() {
+                self.ledger.notify(Events::GENERIC, "del", db, found.entry().key());
                 self.ledger.removed(db, hash, found.remove(), false);
                 return Fired::Done;
             }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use pinyon_engine::command::blocking::{Answers, Blocking, Note, Patience, frame};
-use pinyon_engine::command::list::transfer::{Ends, give, is_list, take};
+use pinyon_engine::command::list::transfer::{Ends, give, is_list, take, taken as tell_taken};
 use pinyon_engine::command::registry::{CommandId, registry};
 use pinyon_engine::{CommandError, Effect};
 use pinyon_resp::{Args, Output, Writer};
@@ -318,6 +318,7 @@ impl Moving {
                     let mut ks = core.exec.shard.keyspace(db, false);
                     let key = ks.key_of(args.get(1));
                     let taken = take(&mut ks, key, end).ok().flatten();
+                    tell_taken(&mut ks, key, end);
                     ks.record(&[end.pop_command(), key.bytes]);
                     // The other shard counts the change: it is one.
                     let effect = Effect::Recorded { changes: 1 };

@@ -10,6 +10,7 @@ use pinyon_runtime::ConnId;
 use super::session::{is_printable, set_name};
 use super::{Call, Result};
 use crate::core::{Core, Io};
+use crate::pubsub;
 use crate::session::{Session, SessionFlags};
 
 pub fn id(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
@@ -207,7 +208,8 @@ type ConnIdOfCore = (u16, ConnId);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Normal,
-    /// Replicas, subscribers and masters: there are none.
+    Pubsub,
+    /// Replicas and masters: there are none.
     Other,
 }
 
@@ -215,9 +217,14 @@ impl Kind {
     fn named(name: &[u8]) -> std::result::Result<Kind, CommandError> {
         match name.to_ascii_lowercase().as_slice() {
             b"normal" => Ok(Kind::Normal),
-            b"slave" | b"replica" | b"pubsub" | b"master" => Ok(Kind::Other),
+            b"pubsub" => Ok(Kind::Pubsub),
+            b"slave" | b"replica" | b"master" => Ok(Kind::Other),
             _ => Err(CommandError::quoting("ERR Unknown client type '", name, "'")),
         }
+    }
+
+    fn of(session: &Session) -> Kind {
+        if session.flags.contains(SessionFlags::SUBSCRIBER) { Kind::Pubsub } else { Kind::Normal }
     }
 }
 
@@ -233,7 +240,7 @@ impl Filter {
                 .as_ref()
                 .is_none_or(|addr| session.details.peer.local_text().as_bytes() == addr.as_slice())
             && self.user.as_ref().is_none_or(|user| session.details.user.as_bytes() == user.as_slice())
-            && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.kind.is_none_or(|kind| kind == Kind::of(session))
             && self.age.is_none_or(|seconds| (now_ms - session.created_ms) / 1000 >= seconds)
     }
 }
@@ -280,6 +287,7 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
     let mut flags = String::new();
     for (flag, letter) in [
         (SessionFlags::MONITOR, 'O'),
+        (SessionFlags::SUBSCRIBER, 'P'),
         (SessionFlags::MULTI, 'x'),
         (SessionFlags::BLOCKED, 'b'),
         (SessionFlags::DIRTY, 'd'),
@@ -300,8 +308,9 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         flags.push('N');
     }
     let now = io.now_ms();
+    let listens = |kind| session.subscriptions.as_ref().map_or(0, |own| own.len(kind));
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} qbuf={} \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} \
          qbuf-free={} argv-mem={} multi-mem={} rbs=0 rbp=0 obl={} oll=0 omem={} tot-mem={} events=r cmd={} user={} \
          redir=-1 resp={} lib-name={} lib-ver={}\n",
         session.id,
@@ -313,6 +322,9 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         (now - session.last_active_ms) / 1000,
         flags,
         session.db.0,
+        listens(pubsub::Kind::Channel),
+        listens(pubsub::Kind::Pattern),
+        listens(pubsub::Kind::Shard),
         session.queued().map_or(-1, |commands| commands as i64),
         query,
         session.pending.capacity().saturating_sub(session.pending.len()),

@@ -28,7 +28,6 @@ const FLAG_NAMES: &[(Flags, &str)] = &[
     (Flags::ASKING, "asking"),
     (Flags::FAST, "fast"),
     (Flags::NO_AUTH, "no_auth"),
-    (Flags::MAY_REPLICATE, "may_replicate"),
     (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
     (Flags::PROTECTED, "protected"),
     (Flags::NO_ASYNC_LOADING, "no_async_loading"),

@@ -14,6 +14,7 @@ mod memory;
 mod monitor;
 mod persistence;
 mod process;
+mod pubsub;
 mod session;
 mod slowlog;
 pub(crate) mod transaction;
@@ -28,6 +29,7 @@ use pinyon_runtime::ConnId;
 pub(crate) use persistence::give;
 
 use crate::core::{Core, Io};
+use crate::pubsub::Kind;
 
 /// One call of a server command. Its reply is written with `core.reply(io, call.conn, |out| …)`, or promised with
 /// `core.promise(call.conn)` and given later with `core.fulfil(io, ticket, |out| …)`.
@@ -134,6 +136,20 @@ pub fn run(core: &mut Core, io: &mut Io, command: S, call: &Call<'_>) -> Result 
         S::Multi => transaction::multi(core, io, call),
         S::Unwatch => transaction::unwatch(core, io, call),
         S::Watch => transaction::watch(core, io, call),
+        S::Psubscribe => pubsub::subscribe(core, io, call, Kind::Pattern),
+        S::Publish => pubsub::publish(core, io, call, Kind::Channel),
+        S::PubsubChannels => pubsub::channels(core, io, call, Kind::Channel),
+        S::PubsubHelp => pubsub::help(core, io, call),
+        S::PubsubNumpat => pubsub::numpat(core, io, call),
+        S::PubsubNumsub => pubsub::numsub(core, io, call, Kind::Channel),
+        S::PubsubShardchannels => pubsub::channels(core, io, call, Kind::Shard),
+        S::PubsubShardnumsub => pubsub::numsub(core, io, call, Kind::Shard),
+        S::Punsubscribe => pubsub::unsubscribe(core, io, call, Kind::Pattern),
+        S::Spublish => pubsub::publish(core, io, call, Kind::Shard),
+        S::Ssubscribe => pubsub::subscribe(core, io, call, Kind::Shard),
+        S::Subscribe => pubsub::subscribe(core, io, call, Kind::Channel),
+        S::Sunsubscribe => pubsub::unsubscribe(core, io, call, Kind::Shard),
+        S::Unsubscribe => pubsub::unsubscribe(core, io, call, Kind::Channel),
         S::XgroupHelp => keyspace::xgroup_help(core, io, call),
         S::XinfoHelp => keyspace::xinfo_help(core, io, call),
         S::ObjectHelp => keyspace::object_help(core, io, call),

@@ -20,7 +20,14 @@ pub fn ping(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     if call.args.len() > 2 {
         return Err(CommandError::WrongArity("ping".into()));
     }
+    let listens = core.sessions.get(call.conn).is_some_and(|s| s.flags.contains(SessionFlags::ONLY_LISTENS));
     core.reply(io, call.conn, |out| match call.args.len() {
+        // As the messages that it is among.
+        _ if listens => {
+            out.array(2);
+            out.bulk_str("pong");
+            out.bulk(if call.args.len() > 1 { call.args.get(1) } else { b"" });
+        }
         1 => out.simple("PONG"),
         _ => out.bulk(call.args.get(1)),
     });
@@ -56,6 +63,7 @@ pub fn select(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
 pub fn reset(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     let authenticated = core.settings.password.is_none();
     core.discard(io, call.conn);
+    core.unsubscribe_all(call.conn);
     let Some(session) = core.sessions.get_mut(call.conn) else { return Ok(()) };
     let monitored = session.flags.contains(SessionFlags::MONITOR);
     session.reset(authenticated);
@@ -138,6 +146,7 @@ pub fn hello(core: &mut Core, io: &mut Io, call: &Call<'_>) -> Result {
     }
     if let Some(proto) = proto {
         session.proto = proto;
+        session.mark_subscriber();
     }
     let (id, proto) = (session.id, session.proto);
     let mode = mode(core.is_on_core_port(call.conn));

@@ -153,6 +153,7 @@ config! {
     pipeline_order: PipelineOrder = PipelineOrder::Relaxed,
 
     client_output_buffer_limit: OutputLimits = OutputLimits::default(),
+    notify_keyspace_events: String = String::new(),
     client_query_buffer_limit: u64 = 0,
     proto_max_bulk_len: u64 = 0,
 

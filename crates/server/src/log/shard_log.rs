@@ -145,6 +145,11 @@ impl ShardLog {
         self.header.log.run
     }
 
+    /// Whether a transaction has changed something that is written down with its last step.
+    pub(crate) fn has_open_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped_at.is_some()
     }

@@ -185,14 +185,16 @@ impl Core {
         for conn in std::mem::take(&mut self.held) {
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             session.flags.remove(SessionFlags::HELD);
-            let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) else { continue };
-            let (exec, placings) = (&self.exec, &self.tx.placings);
-            slots.release(|until| is_over(exec, placings, until), out);
-            if slots.is_empty() {
-                self.release_slots(io, conn);
-            } else {
-                self.note_held(conn);
+            if let (Some(slots), Some(out)) = (&mut session.slots, io.output(conn)) {
+                let (exec, placings) = (&self.exec, &self.tx.placings);
+                slots.release(|until| is_over(exec, placings, until), out);
+                if slots.is_empty() {
+                    self.release_slots(io, conn);
+                } else {
+                    self.note_held(conn);
+                }
             }
+            self.release_messages(io, conn);
             self.check_output(io, conn);
         }
         if let Some(log) = &self.exec.log {
@@ -205,9 +207,10 @@ impl Core {
     /// What waits for a log that has failed will not come: the clients are told.
     pub(crate) fn fail_waiting(&mut self, io: &mut Io) {
         let error = format!("-{}\r\n", self.exec.refusal.as_deref().unwrap_or_default());
-        for conn in &self.held {
+        for conn in self.held.clone() {
+            self.drop_held_messages(conn);
             let (exec, placings) = (&self.exec, &self.tx.placings);
-            if let Some(slots) = self.sessions.get_mut(*conn).and_then(|session| session.slots.as_mut()) {
+            if let Some(slots) = self.sessions.get_mut(conn).and_then(|session| session.slots.as_mut()) {
                 slots.fail_held(|until| is_over(exec, placings, until), error.as_bytes());
             }
         }

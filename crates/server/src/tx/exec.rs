@@ -65,7 +65,7 @@ impl Core {
             if let Some(session) = self.sessions.get_mut(conn) {
                 session.executing = None;
             }
-            return;
+            return self.release_messages(io, conn);
         }
         multi.word.clear();
         multi.word.extend_from_slice(word);

@@ -105,10 +105,13 @@ impl Core {
             ks: self.exec.shard.keyspace(db, caller.head.no_touch),
             out: Writer { out: &mut output, proto: caller.proto },
         };
+        // What is lent does not come about here, and does not go.
+        cx.ks.mute_events(true);
         for (position, value) in lent {
             let key = cx.ks.key_of(args.get(position));
             cx.ks.restore(key, value);
         }
+        cx.ks.mute_events(false);
         let result = handler(&mut cx, args);
         for position in positions {
             let key = cx.ks.key_of(args.get(position));

@@ -8,7 +8,7 @@ use pinyon_base::DbIndex;
 use pinyon_engine::command::key::transfer::{CopyOptions, copy_options};
 use pinyon_engine::command::registry::CommandId;
 use pinyon_engine::command::string::lcs::{self, LcsOptions, lcs_of};
-use pinyon_engine::keyspace::{Key, Keyspace, OwnedValue};
+use pinyon_engine::keyspace::{Events, Key, Keyspace, OwnedValue};
 use pinyon_engine::{CommandError, Effect};
 use pinyon_resp::Args;
 
@@ -88,10 +88,11 @@ impl Core {
     }
 
     /// Puts a value under the second key, over whatever is there.
-    fn put_value(&mut self, command: CommandId, db: DbIndex, args: Args<'_>, value: OwnedValue) {
+    fn put_value(&mut self, command: CommandId, db: DbIndex, args: Args<'_>, value: OwnedValue, event: &'static str) {
         self.on_key(db, args, 2, |ks, key| {
             ks.remove_lazy(key);
             ks.restore(key, value);
+            ks.notify(Events::GENERIC, event, key);
         });
         self.exec.changed(&Change { command, db, args, effect: Effect::Put { key: 2 }, counts: true, key: 0 });
     }
@@ -133,7 +134,10 @@ impl Procedure for Renaming {
                 }
                 self.stage = Stage::Putting;
                 let take = once(move |core, _| {
-                    let taken = core.on_key(db, args.args(), 1, |ks, key| ks.take(key));
+                    let taken = core.on_key(db, args.args(), 1, |ks, key| {
+                        ks.notify(Events::GENERIC, "rename_from", key);
+                        ks.take(key)
+                    });
                     // The other shard counts the change: it is one.
                     let effect = Effect::Deleted { key: 1 };
                     core.exec.changed(&Change { command, db, args: args.args(), effect, counts: false, key: 0 });
@@ -145,7 +149,7 @@ impl Procedure for Renaming {
                 self.stage = Stage::End;
                 let value = outcomes.into_iter().next().and_then(|(_, taken)| taken.worked::<Option<OwnedValue>>());
                 let value = value.expect("it was there, and nobody else may touch it");
-                let put = once(move |core, _| core.put_value(command, db, args.args(), value));
+                let put = once(move |core, _| core.put_value(command, db, args.args(), value, "rename_to"));
                 Go::Run { parts: vec![(self.target, put)], last: true }
             }
             Stage::End if self.only_new => Go::Reply(self.caller.reply(|out| out.int(1))),
@@ -189,7 +193,7 @@ impl Procedure for Copying {
                 }
                 let Some(value) = value.filter(|_| !taken) else { return copied(false) };
                 self.stage = Stage::End;
-                let put = once(move |core, _| core.put_value(command, target_db, args.args(), value));
+                let put = once(move |core, _| core.put_value(command, target_db, args.args(), value, "copy_to"));
                 Go::Run { parts: vec![(self.target, put)], last: true }
             }
             Stage::Putting | Stage::End => copied(true),

@@ -48,6 +48,8 @@ const APART_MS: i64 = 10_000;
 
 const BY_LEX: &str = "is about members of equal scores; of others Redis tells where its random towers lead it";
 
+const MESSAGES: &str = "has several replies, and after it messages come among those of others";
+
 pub(super) const ALLOWED: &[Allowed] = &[
     ("keys", How::Unordered, "the order is that of the hash table"),
     ("scan", How::Swept, "order and cursors are those of the hash table"),
@@ -129,6 +131,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("latency|help", How::Kind, "the sentences are our own"),
     ("memory|help", How::Kind, "the sentences are our own"),
     ("object|help", How::Kind, "the sentences are our own"),
+    ("pubsub|help", How::Kind, "the sentences are our own"),
     ("xgroup|help", How::Kind, "the sentences are our own"),
     ("xinfo|help", How::Kind, "the sentences are our own"),
     ("slowlog|help", How::Kind, "the sentences are our own"),
@@ -152,6 +155,12 @@ pub(super) const ALLOWED: &[Allowed] = &[
     ("debug", How::NotSent, "is not for clients; the subcommands differ"),
     ("monitor", How::NotSent, "turns the connection into a stream"),
     ("shutdown", How::NotSent, "ends the server"),
+    ("subscribe", How::NotSent, MESSAGES),
+    ("unsubscribe", How::NotSent, MESSAGES),
+    ("psubscribe", How::NotSent, MESSAGES),
+    ("punsubscribe", How::NotSent, MESSAGES),
+    ("ssubscribe", How::NotSent, MESSAGES),
+    ("sunsubscribe", How::NotSent, MESSAGES),
 ];
 
 /// A call that cannot be compared, because of its options.

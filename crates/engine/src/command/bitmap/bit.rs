@@ -6,6 +6,7 @@ use pinyon_resp::Args;
 use super::bit_offset;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::command::string::string;
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const SETBIT: Command = Command {
@@ -48,6 +49,7 @@ fn setbit(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     let byte = if is_set { byte | mask } else { byte & !mask };
     cx.ks.set_range(key, at, &[byte]);
+    cx.ks.notify(Events::STRING, "setbit", key);
     Ok(Effect::AsSent { changes: 1 })
 }
 

@@ -7,7 +7,7 @@ use pinyon_values::bits::{FieldKind, Overflow};
 use super::bit_offset;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
 use crate::command::string::string;
-use crate::keyspace::{Key, Keyspace};
+use crate::keyspace::{Events, Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const BITFIELD: Command = Command {
@@ -158,6 +158,9 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if changes == 0 && !is_raw {
         // Its encoding does change.
         cx.ks.make_raw(key);
+    }
+    if changes > 0 || grows {
+        cx.ks.notify(Events::STRING, "setbit", key);
     }
     Ok(if changes > 0 || grows { Effect::AsSent { changes: changes.max(1) } } else { Effect::None })
 }

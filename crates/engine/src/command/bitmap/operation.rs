@@ -8,7 +8,7 @@ use pinyon_values::bits::combine;
 use crate::command::long::{self, Long};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
 use crate::command::string::string;
-use crate::keyspace::{INLINE_VALUE_MAX, Key, Keyspace, NewValue, Ttl, ValueRef};
+use crate::keyspace::{Events, INLINE_VALUE_MAX, Key, Keyspace, NewValue, Ttl, ValueRef};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const BITOP: Command = Command {
@@ -114,11 +114,15 @@ pub fn source(ks: &mut Keyspace<'_>, key: Key<'_>) -> Result<Option<Blob>, Comma
 /// Stores a result under the destination, which an empty one removes.
 pub fn store(ks: &mut Keyspace<'_>, key: Key<'_>, result: Vec<u8>) -> Effect {
     match result.len() {
-        0 if ks.remove(key) => return Effect::AsSent { changes: 1 },
+        0 if ks.remove(key) => {
+            ks.notify(Events::GENERIC, "del", key);
+            return Effect::AsSent { changes: 1 };
+        }
         0 => return Effect::None,
         len if len > INLINE_VALUE_MAX => ks.put(key, NewValue::Blob(Blob::new(result)), Ttl::Clear),
         _ => ks.put(key, NewValue::Raw(&result), Ttl::Clear),
     }
+    ks.notify(Events::STRING, "set", key);
     Effect::AsSent { changes: 1 }
 }
 

@@ -9,7 +9,7 @@ use pinyon_values::zset::ZSet;
 
 use super::options::{Form, Order, Search};
 use super::{place_of, write_distance, write_place};
-use crate::keyspace::Ttl;
+use crate::keyspace::{Events, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 /// A member that was found.
@@ -119,7 +119,11 @@ fn store(cx: &mut Cx<'_>, args: Args<'_>, at: usize, asked: &Search, found: &[Fo
     let key = cx.ks.key(args, at);
     cx.out.int(found.len() as i64);
     if found.is_empty() {
-        return Ok(Effect::as_sent(usize::from(cx.ks.remove_lazy(key))));
+        let removed = cx.ks.remove_lazy(key);
+        if removed {
+            cx.ks.notify(Events::GENERIC, "del", key);
+        }
+        return Ok(Effect::as_sent(usize::from(removed)));
     }
     let limits = cx.ks.limits().zset;
     let mut result = ZSet::new();
@@ -127,5 +131,8 @@ fn store(cx: &mut Cx<'_>, args: Args<'_>, at: usize, asked: &Search, found: &[Fo
         result.add(&one.member, if asked.store_distance { one.distance / asked.unit } else { one.score }, &limits);
     }
     cx.ks.put_collection(key, Collection::ZSet(Box::new(result)), Ttl::Clear);
+    // GEOSEARCHSTORE's destination is its first argument, GEORADIUS's comes later.
+    let event = if at == 1 { "geosearchstore" } else { "georadiusstore" };
+    cx.ks.notify(Events::ZSET, event, key);
     Ok(Effect::as_sent(found.len()))
 }

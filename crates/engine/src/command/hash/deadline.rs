@@ -214,7 +214,15 @@ pub(super) fn settle(cx: &mut Cx<'_>, key: Key<'_>, changed: &[&[u8]], moment: O
     if changed.is_empty() {
         return Effect::None;
     }
-    cx.ks.changed::<Hash>(key);
+    let event = match moment {
+        Some(moment) if moment <= cx.ks.past().0 => "hexpired",
+        Some(_) => "hexpire",
+        None => "hpersist",
+    };
+    if event == "hexpired" {
+        cx.ks.count_expired_fields(changed.len());
+    }
+    cx.ks.changed_by::<Hash>(key, event);
     if cx.ks.is_recording() {
         let (count, names) = (changed.len().to_string(), changed.iter().copied());
         match moment {

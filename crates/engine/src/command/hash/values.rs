@@ -6,6 +6,7 @@ use pinyon_values::hash::{FieldTtl, Hash};
 use super::deadline::{FIELDS, NUMFIELDS, Unit, fields_position, fields_word, first_field, settle};
 use super::{KEY, write_item};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::{Events, Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 const EX: Arg = Arg::new("seconds", ArgKind::Integer).with_token("EX");
@@ -47,7 +48,7 @@ fn hgetdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if removed == 0 {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Hash>(key);
+    cx.ks.changed_by::<Hash>(key, "hdel");
     Ok(Effect::AsSent { changes: removed })
 }
 
@@ -175,6 +176,7 @@ fn hgetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let limits = cx.ks.limits().hash;
     let mut hash = cx.ks.update::<Hash>(key)?;
+    let is_missing = hash.is_none();
     let moment = match options.change {
         Change::To(unit, text) => Some(unit.moment(text, now, "hgetex")?),
         _ => None,
@@ -201,6 +203,9 @@ fn hgetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         if is_changed {
             changed.push(name);
         }
+    }
+    if is_missing {
+        cx.ks.notify(Events::MISS, "keymiss", key);
     }
     Ok(settle(cx, key, &changed, moment))
 }
@@ -234,20 +239,42 @@ fn hsetex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     let changes = names().count() as u32;
     if moment.is_some_and(|moment| moment <= past.0) {
-        let Some(hash) = found else { return Ok(Effect::None) };
-        let removed: Vec<&[u8]> = names().filter(|name| hash.remove(name)).collect();
+        let was_there = found.is_some();
+        let removed: Vec<&[u8]> =
+            found.map_or_else(Vec::new, |hash| names().filter(|name| hash.remove(name)).collect());
+        cx.ks.count_expired_fields(names().count() - removed.len());
+        over_at_once(&mut cx.ks, key, was_there, removed.is_empty());
         return Ok(settle(cx, key, &removed, moment));
     }
     let hash = cx.ks.update_or_create::<Hash>(key)?;
     for at in (first..args.len()).step_by(2) {
         hash.set(args.get(at), args.get(at + 1), ttl, &limits);
     }
-    cx.ks.changed::<Hash>(key);
+    cx.ks.changed_by::<Hash>(key, "hset");
+    if moment.is_some() {
+        cx.ks.notify(Events::HASH, "hexpire", key);
+    }
     let Some(moment) = moment else { return Ok(Effect::AsSent { changes }) };
     let moment = moment.to_string();
     let head: &[&[u8]] = &[b"HSETEX", key.bytes, b"PXAT", moment.as_bytes(), b"FIELDS", args.get(fields_at + 1)];
     cx.ks.record_with(head, args.iter().skip(first));
     Ok(Effect::Recorded { changes })
+}
+
+/// Tells of fields that are set with a deadline in the past: as if they had been there for a moment. That fields are gone which
+/// were there before is told by [`settle`].
+fn over_at_once(ks: &mut Keyspace<'_>, key: Key<'_>, was_there: bool, none_gone: bool) {
+    if !was_there {
+        ks.notify(Events::NEW, "new", key);
+    }
+    ks.notify(Events::HASH, "hset", key);
+    ks.notify(Events::HASH, "hexpire", key);
+    if none_gone {
+        ks.notify(Events::HASH, "hexpired", key);
+    }
+    if !was_there {
+        ks.notify(Events::GENERIC, "del", key);
+    }
 }
 
 #[cfg(test)]

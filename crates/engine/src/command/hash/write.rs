@@ -75,7 +75,7 @@ fn set_pairs(cx: &mut Cx<'_>, args: Args<'_>, name: &'static str) -> Result<(i64
     for at in (2..args.len()).step_by(2) {
         created += i64::from(hash.set(args.get(at), args.get(at + 1), FieldTtl::Clear, &limits));
     }
-    cx.ks.changed::<Hash>(key);
+    cx.ks.changed_by::<Hash>(key, "hset");
     Ok((created, Effect::AsSent { changes: (args.len() / 2 - 1) as u32 }))
 }
 
@@ -101,7 +101,7 @@ fn hsetnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let is_new = !hash.contains(args.get(2));
     if is_new {
         hash.set(args.get(2), args.get(3), FieldTtl::Clear, &limits);
-        cx.ks.changed::<Hash>(key);
+        cx.ks.changed_by::<Hash>(key, "hset");
     }
     cx.out.int(i64::from(is_new));
     Ok(if is_new { Effect::AsSent { changes: 1 } } else { Effect::None })
@@ -130,7 +130,7 @@ fn hdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         removed = args.iter().skip(2).filter(|name| hash.remove(name)).count();
     }
     if removed > 0 {
-        cx.ks.changed::<Hash>(key);
+        cx.ks.changed_by::<Hash>(key, "hdel");
     }
     cx.out.int(removed as i64);
     Ok(if removed > 0 { Effect::AsSent { changes: removed as u32 } } else { Effect::None })
@@ -166,7 +166,7 @@ fn hincrby(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let new = old.checked_add(by).ok_or(CommandError::IncrementOverflow)?;
     let text = Item::Int(new);
     hash.set(args.get(2), text.bytes(&mut [0; 20]), FieldTtl::Keep, &limits);
-    cx.ks.changed::<Hash>(key);
+    cx.ks.changed_by::<Hash>(key, "hincrby");
     cx.out.int(new);
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -204,7 +204,7 @@ fn hincrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError>
     let text = new.format();
     hash.set(args.get(2), text.as_bytes(), FieldTtl::Keep, &limits);
     let keeps_deadline = hash.deadline(args.get(2)).flatten().is_some();
-    cx.ks.changed::<Hash>(key);
+    cx.ks.changed_by::<Hash>(key, "hincrbyfloat");
     cx.out.bulk(text.as_bytes());
     if keeps_deadline {
         cx.ks.record(&[b"HSETEX", key.bytes, b"KEEPTTL", b"FIELDS", b"1", args.get(2), text.as_bytes()]);

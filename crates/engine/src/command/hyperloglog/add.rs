@@ -5,6 +5,7 @@ use pinyon_values::hyperloglog;
 
 use super::{checked, fault, store};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const PFADD: Command = Command {
@@ -54,6 +55,7 @@ fn pfadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     hyperloglog::outdate(&mut bytes);
     store(&mut cx.ks, key, bytes);
+    cx.ks.notify(Events::STRING, "pfadd", key);
     cx.out.int(1);
     Ok(Effect::AsSent { changes })
 }

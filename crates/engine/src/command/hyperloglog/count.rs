@@ -7,7 +7,7 @@ use pinyon_values::hyperloglog::{self, Registers};
 
 use super::{checked, fault, store};
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::{Key, Keyspace};
+use crate::keyspace::{Events, Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const PFCOUNT: Command = Command {
@@ -94,6 +94,7 @@ impl Union {
         };
         self.registers.write_into(&mut bytes, self.is_dense, sparse_bytes_max).map_err(fault)?;
         store(ks, key, bytes);
+        ks.notify(Events::STRING, "pfadd", key);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use pinyon_base::number::parse_i64;
 use pinyon_resp::Args;
 
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 const KEY: KeySpec = KeySpec::one(1, KeyFlags::RW.union(KeyFlags::UPDATE));
@@ -184,9 +185,11 @@ fn set_deadline(
         Effect::None
     } else if at <= cx.ks.now() {
         cx.ks.remove_lazy(key);
+        cx.ks.notify(Events::GENERIC, "del", key);
         Effect::Deleted { key: 1 }
     } else {
         cx.ks.set_deadline(key, Some(at));
+        cx.ks.notify(Events::GENERIC, "expire", key);
         Effect::Deadline { key: 1 }
     };
     cx.out.int(i64::from(effect != Effect::None));
@@ -214,6 +217,7 @@ fn persist(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let volatile = cx.ks.for_write(key).is_some() && cx.ks.deadline(key).flatten().is_some();
     if volatile {
         cx.ks.set_deadline(key, None);
+        cx.ks.notify(Events::GENERIC, "persist", key);
     }
     cx.out.int(i64::from(volatile));
     Ok(if volatile { Effect::Deadline { key: 1 } } else { Effect::None })

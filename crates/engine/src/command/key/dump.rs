@@ -6,7 +6,7 @@ use pinyon_resp::Args;
 use pinyon_values::codec::dump::PayloadError;
 
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::{Loaded, Ttl, payload_of};
+use crate::keyspace::{Events, Loaded, Ttl, payload_of};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const DUMP: Command = Command {
@@ -119,9 +119,17 @@ fn restore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     // Its deadline has passed already: as if it had expired at once.
     if matches!(ttl, Ttl::At(at) if at <= now) {
         let was_there = cx.ks.remove(key);
+        if was_there {
+            cx.ks.notify(Events::GENERIC, "del", key);
+        }
         return Ok(if was_there { Effect::Deleted { key: 1 } } else { Effect::None });
     }
+    if options.replace && cx.ks.for_write(key).is_some() {
+        // Not overwritten but made anew.
+        cx.ks.notify(Events::NEW, "new", key);
+    }
     cx.ks.put_loaded(key, value, ttl);
+    cx.ks.notify(Events::GENERIC, "restore", key);
     cx.ks.set_usage(key, options.idle_seconds, options.frequency);
     Ok(Effect::Put { key: 1 })
 }

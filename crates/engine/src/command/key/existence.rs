@@ -6,7 +6,7 @@
 use pinyon_resp::Args;
 
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::Ahead;
+use crate::keyspace::{Ahead, Events};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const DEL: Command = Command {
@@ -96,7 +96,10 @@ fn remove_keys(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
     let mut keys = Ahead::new(args, 1);
     for i in 1..args.len() {
         let key = keys.key(&cx.ks, i);
-        removed += u32::from(cx.ks.remove_lazy(key));
+        if cx.ks.remove_lazy(key) {
+            removed += 1;
+            cx.ks.notify(Events::GENERIC, "del", key);
+        }
     }
     cx.out.int(i64::from(removed));
     Ok(match removed {

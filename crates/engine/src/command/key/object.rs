@@ -93,7 +93,7 @@ const OBJECT_REFCOUNT: Command = Command {
 
 fn encoding(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 2);
-    match cx.ks.look(key) {
+    match cx.ks.inspect(key) {
         None => cx.out.null(),
         Some(value) => cx.out.bulk_str(value.encoding()),
     }
@@ -102,7 +102,7 @@ fn encoding(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 
 fn freq(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 2);
-    if cx.ks.look(key).is_none() {
+    if cx.ks.inspect(key).is_none() {
         cx.out.null();
         return Ok(Effect::None);
     }
@@ -118,7 +118,7 @@ fn freq(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 
 fn idletime(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 2);
-    if cx.ks.look(key).is_none() {
+    if cx.ks.inspect(key).is_none() {
         cx.out.null();
         return Ok(Effect::None);
     }
@@ -142,7 +142,7 @@ fn refcount(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 2);
     let policy = cx.ks.policy();
     let may_share = !(policy.is_lru() || policy.is_lfu());
-    match cx.ks.look(key) {
+    match cx.ks.inspect(key) {
         None => cx.out.null(),
         Some(ValueRef::Int(value)) if may_share && SHARED_INTEGERS.contains(&value) => cx.out.int(SHARED_COUNT),
         Some(_) => cx.out.int(1),

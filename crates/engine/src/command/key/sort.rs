@@ -16,7 +16,7 @@ use crate::command::long::Long;
 use crate::command::row::{
     Arg, ArgKind, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec, Spread,
 };
-use crate::keyspace::{Key, Keyspace, Ttl, ValueRef};
+use crate::keyspace::{Events, Key, Keyspace, Ttl, ValueRef};
 use crate::{CommandError, Cx, Effect, until_nul};
 
 pub(super) const SORT: Command = Command {
@@ -377,9 +377,14 @@ fn list_of(values: &[Option<Vec<u8>>], limits: &ListLimits) -> List {
 /// As [`store`], of the list itself.
 fn put(ks: &mut Keyspace<'_>, key: Key<'_>, list: List) -> bool {
     if list.is_empty() {
-        return ks.remove(key);
+        let removed = ks.remove(key);
+        if removed {
+            ks.notify(Events::GENERIC, "del", key);
+        }
+        return removed;
     }
     ks.put_collection(key, Collection::List(Box::new(list)), Ttl::Clear);
+    ks.notify(Events::LIST, "sortstore", key);
     true
 }
 

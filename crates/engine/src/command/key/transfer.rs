@@ -8,7 +8,7 @@ use pinyon_base::number::parse_i64;
 use pinyon_resp::Args;
 
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::Key;
+use crate::keyspace::{Events, Key};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const RENAME: Command = Command {
@@ -132,6 +132,8 @@ fn rename_over(cx: &mut Cx<'_>, from: Key<'_>, to: Key<'_>) -> Result<Effect, Co
     let value = cx.ks.take(from).ok_or(CommandError::NoSuchKey)?;
     cx.ks.remove_lazy(to);
     cx.ks.restore(to, value);
+    cx.ks.notify(Events::GENERIC, "rename_from", from);
+    cx.ks.notify(Events::GENERIC, "rename_to", to);
     Ok(Effect::AsSent { changes: 1 })
 }
 
@@ -166,6 +168,7 @@ fn copy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         let mut target = cx.ks.other_db(options.db);
         target.remove_lazy(to);
         target.restore(to, value);
+        target.notify(Events::GENERIC, "copy_to", to);
     }
     cx.out.int(i64::from(copied));
     Ok(if copied { Effect::AsSent { changes: 1 } } else { Effect::None })
@@ -181,6 +184,8 @@ fn move_key(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let moves = cx.ks.for_write(key).is_some() && cx.ks.other_db(db).for_write(key).is_none();
     if moves && let Some(value) = cx.ks.take(key) {
         cx.ks.other_db(db).restore(key, value);
+        cx.ks.notify(Events::GENERIC, "move_from", key);
+        cx.ks.other_db(db).notify(Events::GENERIC, "move_to", key);
     }
     cx.out.int(i64::from(moves));
     Ok(if moves { Effect::AsSent { changes: 1 } } else { Effect::None })

@@ -31,7 +31,7 @@ fn lset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let index = integer(args, 2)?;
     let at = place(index, list.len()).ok_or(CommandError::IndexOutOfRange)?;
     list.set(at, args.get(3), &limits);
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, "lset");
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -100,7 +100,7 @@ pub(super) fn insert_beside(
     };
     list.insert(pivot + usize::from(matches!(side, Side::After)), args.get(4), &limits);
     let len = list.len();
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, "linsert");
     cx.out.int(len as i64);
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -141,7 +141,7 @@ pub(super) fn at_most(count: i64) -> usize {
 /// LREM has taken so many elements out: sees to what follows, and replies.
 pub(super) fn removed_equal(cx: &mut Cx<'_>, key: Key<'_>, removed: usize) -> Effect {
     if removed > 0 {
-        cx.ks.changed::<List>(key);
+        cx.ks.changed_by::<List>(key, "lrem");
     }
     cx.out.int(removed as i64);
     if removed > 0 { Effect::AsSent { changes: removed as u32 } } else { Effect::None }
@@ -181,7 +181,7 @@ fn ltrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
 /// LTRIM has taken so many elements out: sees to what follows, and replies.
 pub(super) fn trimmed(cx: &mut Cx<'_>, key: Key<'_>, removed: usize) -> Effect {
     // As in Redis, those who watch it are told even where nothing goes.
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, "ltrim");
     cx.out.ok();
     let changes = removed as u32;
     if changes > 0 { Effect::AsSent { changes } } else { Effect::None }

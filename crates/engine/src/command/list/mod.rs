@@ -88,6 +88,22 @@ impl End {
         }
     }
 
+    /// What taking from this end is called.
+    pub fn pop_event(self) -> &'static str {
+        match self {
+            End::Left => "lpop",
+            End::Right => "rpop",
+        }
+    }
+
+    /// What putting on this end is called.
+    pub fn push_event(self) -> &'static str {
+        match self {
+            End::Left => "lpush",
+            End::Right => "rpush",
+        }
+    }
+
     /// The command that puts elements on this end.
     pub fn push_command(self) -> &'static [u8] {
         match self {

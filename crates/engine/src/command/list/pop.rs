@@ -84,7 +84,7 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End, name: &'static str) -> Result<
             count as u32
         }
     };
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, end.pop_event());
     Ok(Effect::AsSent { changes })
 }
 
@@ -187,7 +187,7 @@ impl Many {
         cx.out.bulk(key.bytes);
         cx.out.array(count);
         take(list, self.end, count, &limits, &mut |item| write_item(&mut cx.out, item));
-        cx.ks.changed::<List>(key);
+        cx.ks.changed_by::<List>(key, self.end.pop_event());
         let changes = count as u32;
         cx.ks.record(&[self.end.pop_command(), key.bytes, count.to_string().as_bytes()]);
         Ok(Served::Done(Effect::Recorded { changes }))

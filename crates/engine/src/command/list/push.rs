@@ -54,7 +54,7 @@ fn push(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Effect, CommandErro
     let list = cx.ks.update_or_create::<List>(key)?;
     args.iter().skip(2).for_each(|element| end.push(list, element, &limits));
     let len = list.len();
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, end.push_event());
     cx.out.int(len as i64);
     Ok(Effect::AsSent { changes: (args.len() - 2) as u32 })
 }
@@ -94,7 +94,7 @@ fn push_onto(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Effect, Comman
     };
     args.iter().skip(2).for_each(|element| end.push(list, element, &limits));
     let len = list.len();
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, end.push_event());
     cx.out.int(len as i64);
     Ok(Effect::AsSent { changes: (args.len() - 2) as u32 })
 }

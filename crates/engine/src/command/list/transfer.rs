@@ -9,7 +9,7 @@ use pinyon_values::list::List;
 use super::{End, LEFT_OR_RIGHT, TIMEOUT};
 use crate::command::blocking::{self, Answers, Blocking, Served, Wants, list_is_there, no_check, timeout};
 use crate::command::row::{Arg, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::{Key, Keyspace};
+use crate::keyspace::{Events, Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 const SOURCE: Arg = Arg::key("source", 0);
@@ -157,6 +157,7 @@ fn transfer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Option<Effect>, CommandEr
     }
     let Some(element) = take(&mut cx.ks, source, ends.from)? else { return Ok(None) };
     give(&mut cx.ks, target, ends.to, &element)?;
+    taken(&mut cx.ks, source, ends.from);
     cx.ks.record(&[ends.from.pop_command(), source.bytes]);
     cx.ks.record(&[ends.to.push_command(), target.bytes, &element]);
     cx.out.bulk(&element);
@@ -170,13 +171,22 @@ fn rotate(cx: &mut Cx<'_>, key: Key<'_>, ends: Ends) -> Result<Option<Effect>, C
     let mut element = Vec::new();
     ends.from.pop(list, &limits, &mut |item| element = item.to_vec());
     ends.to.push(list, &element, &limits);
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, ends.to.push_event());
+    taken(&mut cx.ks, key, ends.from);
     cx.ks.record(&[b"LMOVE", key.bytes, key.bytes, ends.from.word(), ends.to.word()]);
     cx.out.bulk(&element);
     Ok(Some(Effect::Recorded { changes: 1 }))
 }
 
-/// Takes an element off a list. None: there is no list.
+/// Tells that an element has been taken off a list, perhaps its last one: as in Redis after it was put elsewhere.
+pub fn taken(ks: &mut Keyspace<'_>, key: Key<'_>, end: End) {
+    ks.notify(Events::LIST, end.pop_event(), key);
+    if ks.wants(Events::GENERIC) && ks.peek(key).is_none() {
+        ks.notify(Events::GENERIC, "del", key);
+    }
+}
+
+/// Takes an element off a list, of which [`taken`] tells. None: there is no list.
 pub fn take(ks: &mut Keyspace<'_>, key: Key<'_>, end: End) -> Result<Option<Vec<u8>>, CommandError> {
     let limits = ks.limits().list;
     let Some(list) = ks.update::<List>(key)? else { return Ok(None) };
@@ -190,7 +200,7 @@ pub fn take(ks: &mut Keyspace<'_>, key: Key<'_>, end: End) -> Result<Option<Vec<
 pub fn give(ks: &mut Keyspace<'_>, key: Key<'_>, end: End, element: &[u8]) -> Result<(), CommandError> {
     let limits = ks.limits().list;
     end.push(ks.update_or_create::<List>(key)?, element, &limits);
-    ks.changed::<List>(key);
+    ks.changed_by::<List>(key, end.push_event());
     Ok(())
 }
 

@@ -71,7 +71,7 @@ fn pop_one(cx: &mut Cx<'_>, args: Args<'_>, at: Try, end: End) -> Result<Served,
     cx.out.array(2);
     cx.out.bulk(key.bytes);
     end.pop(list, &limits, &mut |item| write_item(&mut cx.out, item));
-    cx.ks.changed::<List>(key);
+    cx.ks.changed_by::<List>(key, end.pop_event());
     cx.ks.record(&[end.pop_command(), key.bytes]);
     Ok(Served::Done(Effect::Recorded { changes: 1 }))
 }

@@ -300,6 +300,23 @@ pub const DEBUG: &[&str] = &[
     "    Show these lines.",
 ];
 
+pub const PUBSUB: &[&str] = &[
+    "PUBSUB <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHANNELS [<pattern>]",
+    "    List the channels that somebody has subscribed to, or those of them whose name",
+    "    matches <pattern>.",
+    "NUMPAT",
+    "    Count the patterns that somebody has subscribed to.",
+    "NUMSUB [<channel> ...]",
+    "    Count the subscribers of each channel; those of patterns are not among them.",
+    "SHARDCHANNELS [<pattern>]",
+    "    As CHANNELS, for shard channels.",
+    "SHARDNUMSUB [<shardchannel> ...]",
+    "    As NUMSUB, for shard channels.",
+    "HELP",
+    "    Show these lines.",
+];
+
 #[cfg(test)]
 mod tests {
     use pinyon_resp::{Output, Proto, Writer};
@@ -315,6 +332,7 @@ mod tests {
         ("memory", super::MEMORY),
         ("slowlog", super::SLOWLOG),
         ("latency", super::LATENCY),
+        ("pubsub", super::PUBSUB),
         ("debug", super::DEBUG),
     ];
 

@@ -10,7 +10,7 @@ use pinyon_values::{Collection, Item};
 use super::{pieces, write_item};
 use crate::command::long::Long;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::{Keyspace, Ttl};
+use crate::keyspace::{Events, Keyspace, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 /// How the sets become one.
@@ -234,18 +234,28 @@ fn store(cx: &mut Cx<'_>, args: Args<'_>, how: How) -> Result<Effect, CommandErr
             result
         }
     };
-    put(cx, args, result)
+    put(cx, args, how, result)
 }
 
 /// Stores a result under the destination and replies its size.
-pub(super) fn put(cx: &mut Cx<'_>, args: Args<'_>, result: Set) -> Result<Effect, CommandError> {
+pub(super) fn put(cx: &mut Cx<'_>, args: Args<'_>, how: How, result: Set) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let members = result.len();
     cx.out.int(members as i64);
     if members == 0 {
-        return Ok(Effect::as_sent(usize::from(cx.ks.remove_lazy(key))));
+        let removed = cx.ks.remove_lazy(key);
+        if removed {
+            cx.ks.notify(Events::GENERIC, "del", key);
+        }
+        return Ok(Effect::as_sent(usize::from(removed)));
     }
     cx.ks.put_collection(key, Collection::Set(Box::new(result)), Ttl::Clear);
+    let event = match how {
+        How::Inter => "sinterstore",
+        How::Union => "sunionstore",
+        How::Diff => "sdiffstore",
+    };
+    cx.ks.notify(Events::SET, event, key);
     Ok(Effect::AsSent { changes: 1 })
 }
 

@@ -33,7 +33,7 @@ fn sadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let set = cx.ks.update_or_create::<Set>(key)?;
     let added = args.from(2).iter().filter(|member| set.add(member, &limits)).count();
     if added > 0 {
-        cx.ks.changed::<Set>(key);
+        cx.ks.changed_by::<Set>(key, "sadd");
     }
     cx.out.int(added as i64);
     Ok(Effect::as_sent(added))
@@ -62,7 +62,7 @@ fn srem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         None => 0,
     };
     if removed > 0 {
-        cx.ks.changed::<Set>(key);
+        cx.ks.changed_by::<Set>(key, "srem");
     }
     cx.out.int(removed as i64);
     Ok(Effect::as_sent(removed))
@@ -221,10 +221,10 @@ fn smove(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     if let Some(set) = cx.ks.update::<Set>(from)? {
         set.remove(member);
-        cx.ks.changed::<Set>(from);
+        cx.ks.changed_by::<Set>(from, "srem");
     }
     if cx.ks.update_or_create::<Set>(to)?.add(member, &limits) {
-        cx.ks.changed::<Set>(to);
+        cx.ks.changed_by::<Set>(to, "sadd");
     }
     Ok(Effect::AsSent { changes: 1 })
 }

@@ -139,7 +139,7 @@ impl Algebra {
 
     fn finish(&mut self, cx: &mut Cx<'_>, args: Args<'_>) -> Result<Option<Effect>, CommandError> {
         if self.stores {
-            return put(cx, args, std::mem::take(&mut self.result)).map(Some);
+            return put(cx, args, self.how, std::mem::take(&mut self.result)).map(Some);
         }
         if self.how == How::Union {
             cx.out.set(self.result.len());

@@ -11,6 +11,7 @@ use pinyon_values::set::{Set, SetRef};
 use super::write_item;
 use crate::command::hash::walk::{check_repeats, parse_random_count};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 /// Members named in one recorded SREM.
@@ -53,7 +54,7 @@ fn spop_one(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.bulk(member);
         popped.keep(member);
     });
-    cx.ks.changed::<Set>(key);
+    cx.ks.changed_by::<Set>(key, "spop");
     cx.ks.record(&[b"SREM", key.bytes, popped.bytes()]);
     Ok(Effect::Recorded { changes: 1 })
 }
@@ -105,6 +106,8 @@ fn spop_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         cx.out.set(members);
         set.scan(0, usize::MAX, &mut |member| write_item(&mut cx.out, member));
         cx.ks.remove_lazy(key);
+        cx.ks.notify(Events::SET, "spop", key);
+        cx.ks.notify(Events::GENERIC, "del", key);
         cx.ks.record(&[b"DEL", key.bytes]);
         return Ok(Effect::recorded(members));
     }
@@ -116,7 +119,7 @@ fn spop_many(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
             taken.push(member.to_vec());
         });
     }
-    cx.ks.changed::<Set>(key);
+    cx.ks.changed_by::<Set>(key, "spop");
     for some in taken.chunks(RECORDED_AT_ONCE) {
         cx.ks.record_with(&[b"SREM", key.bytes], some.iter().map(Vec::as_slice));
     }

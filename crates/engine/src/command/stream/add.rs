@@ -6,6 +6,7 @@ use pinyon_values::stream::{Stream, StreamId};
 use super::id::{self, IdText, Seq};
 use super::trim::{Trim, TrimOptions};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const XADD: Command = Command {
@@ -133,14 +134,17 @@ fn xadd(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         let fields: Vec<(&[u8], &[u8])> = (0..count).map(field).collect();
         stream.add(id, &fields, &limits);
     }
-    let mut exact = None;
+    let (mut exact, mut trimmed) = (None, false);
     if let Some(trim) = request.trim {
-        trim.apply(stream);
+        trimmed = trim.apply(stream) > 0;
         exact = Some(Trim::exact_words(stream, trim.to));
     }
     let is_explicit = matches!(request.id, Some((_, Seq::Given(_))));
     let is_exact = request.trim.is_none_or(|trim| !trim.is_approximate);
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_by::<Stream>(key, "xadd");
+    if trimmed {
+        cx.ks.notify(Events::STREAM, "xtrim", key);
+    }
     let text = IdText::of(id);
     cx.out.bulk(text.as_bytes());
     if is_explicit && is_exact {

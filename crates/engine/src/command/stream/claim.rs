@@ -5,9 +5,10 @@ use pinyon_resp::Args;
 use pinyon_values::stream::{Pending, Stream, StreamId};
 
 use super::entry::{self, Gathered};
-use super::group::heard_of;
+use super::group::{heard_of, knows};
 use super::{id, no_group};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const XCLAIM: Command = Command {
@@ -148,6 +149,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (key, now, proto) = (cx.ks.key(args, 1), cx.ks.now().0, cx.out.proto);
     // Counted as found or missed, though it writes: as in Redis.
     cx.ks.read_as::<Stream>(key)?;
+    let is_told = cx.ks.wants(Events::STREAM);
     let stream = cx.ks.update::<Stream>(key)?.filter(|stream| stream.group(args.get(2)).is_some());
     let stream = stream.ok_or_else(|| no_group(key.bytes, args.get(2), "'"))?;
     let idle_min = parse_i64(args.get(4));
@@ -157,6 +159,7 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (claim, last_id) = claim_options(args, 5 + ids.len(), now)?;
     let claim = Claim { idle_min: idle_min.max(0), ..claim };
     let mut changes = 0;
+    let had_consumer = !is_told || knows(stream, claim.group, claim.consumer);
     if let Some(group) = stream.group_mut(claim.group)
         && last_id > group.last_delivered
     {
@@ -168,10 +171,14 @@ fn xclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         changes += u32::from(claim.one(stream, id, &mut entries) != Claimed::No);
     }
     entries.write(&mut cx.out);
+    let is_new = !had_consumer && knows(stream, claim.group, claim.consumer);
     if changes == 0 {
         return Ok(Effect::None);
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    if is_new {
+        cx.ks.notify(Events::STREAM, "xgroup-createconsumer", key);
+    }
     Ok(Effect::AsSent { changes })
 }
 
@@ -228,6 +235,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
             return Err(CommandError::Syntax);
         }
     }
+    let is_told = cx.ks.wants(Events::STREAM);
     let stream = cx.ks.update::<Stream>(key)?;
     let no_group = || no_group(key.bytes, args.get(2), "'");
     let stream = stream.ok_or_else(no_group)?;
@@ -242,6 +250,7 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         just_id,
         force: false,
     };
+    let had_consumer = !is_told || group.consumer_named(claim.consumer).is_some();
     let attempts = count.saturating_mul(LOOKED_AT);
     // Those looked at at most, and the one behind them, where the next call goes on.
     let ids: Vec<StreamId> =
@@ -260,9 +269,13 @@ fn xautoclaim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     entries.write(&mut cx.out);
     cx.out.array(gone.len());
     gone.iter().for_each(|id| id::write(&mut cx.out, *id));
+    let is_new = !had_consumer && knows(stream, claim.group, claim.consumer);
     if changes == 0 {
         return Ok(Effect::None);
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    if is_new {
+        cx.ks.notify(Events::STREAM, "xgroup-createconsumer", key);
+    }
     Ok(Effect::AsSent { changes: changes as u32 })
 }

@@ -7,6 +7,7 @@ use pinyon_values::stream::{Group as ConsumerGroup, Stream, StreamId};
 use super::id;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, ServerCommand};
 use crate::command::server::help::help_row;
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect, until_nul};
 
 pub(super) const XGROUP: Command = Command {
@@ -120,6 +121,7 @@ fn create(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         Some(_) => cx.ks.changed_unwatched::<Stream>(key),
         None => cx.ks.changed::<Stream>(key),
     };
+    cx.ks.notify(Events::STREAM, "xgroup-create", key);
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -166,6 +168,7 @@ fn setid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     };
     group.entries_read = options.entries_read;
     cx.ks.changed_unwatched::<Stream>(key);
+    cx.ks.notify(Events::STREAM, "xgroup-setid", key);
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -194,6 +197,7 @@ fn destroy(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         return Ok(Effect::None);
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    cx.ks.notify(Events::STREAM, "xgroup-destroy", key);
     Ok(Effect::AsSent { changes: 1 })
 }
 
@@ -224,6 +228,7 @@ fn createconsumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandErro
         return Ok(Effect::None);
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    cx.ks.notify(Events::STREAM, "xgroup-createconsumer", key);
     Ok(Effect::AsSent { changes: 1 })
 }
 
@@ -251,7 +256,13 @@ fn delconsumer(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
         return Ok(Effect::None);
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    cx.ks.notify(Events::STREAM, "xgroup-delconsumer", key);
     Ok(Effect::AsSent { changes: 1 })
+}
+
+/// Whether a group of the stream has heard of a consumer of that name.
+pub(super) fn knows(stream: &Stream, group: &[u8], consumer: &[u8]) -> bool {
+    stream.group(group).is_some_and(|group| group.consumer_named(consumer).is_some())
 }
 
 /// The consumer of that name, which has just been heard of, and whether it is new.

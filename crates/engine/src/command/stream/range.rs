@@ -232,6 +232,6 @@ fn xdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     if deleted == 0 {
         return Ok(Effect::None);
     }
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_by::<Stream>(key, "xdel");
     Ok(Effect::AsSent { changes: deleted as u32 })
 }

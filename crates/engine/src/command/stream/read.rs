@@ -10,13 +10,13 @@ use pinyon_resp::{Args, Proto};
 use pinyon_values::stream::{Pending, Stream, StreamId};
 
 use super::entry::{self, Gathered};
-use super::group::heard_of;
+use super::group::{heard_of, knows};
 use super::{id, no_group};
 use crate::command::blocking::{self, Answers, Blocking, Note, Occasion, Patience, Served, Try, Wants};
 use crate::command::row::{
     Arg, ArgKind, BeginSearch, Categories, Command, FindKeys, Flags, Group, Handler, KeyFlags, KeySpec, Spread,
 };
-use crate::keyspace::{Key, Keyspace};
+use crate::keyspace::{Events, Key, Keyspace};
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const XREAD: Command = Command {
@@ -257,6 +257,7 @@ fn serve(cx: &mut Cx<'_>, args: Args<'_>, attempt: Try) -> Result<Served, Comman
             if attempt.occasion == Occasion::Asked {
                 cx.ks.read_as::<Stream>(key)?;
             }
+            let is_told = cx.ks.wants(Events::STREAM);
             let Some(stream) = cx.ks.update::<Stream>(key)? else { return Ok(Served::Nothing) };
             if attempt.occasion == Occasion::Ready && stream.group(args.get(at)).is_none() {
                 return Err(CommandError::text(
@@ -265,11 +266,16 @@ fn serve(cx: &mut Cx<'_>, args: Args<'_>, attempt: Try) -> Result<Served, Comman
             }
             let delivery = Delivery { count: request.count, no_ack: request.no_ack, now };
             let names = (args.get(at), args.get(at + 1));
+            let had_consumer = !is_told || knows(stream, names.0, names.1);
             let changes = match above {
                 NEW => delivery.new_entries(stream, names, &mut entries),
                 above => delivery.history(stream, names, above, &mut entries),
             };
+            let is_new = !had_consumer && knows(stream, names.0, names.1);
             let Some(changes) = changes else { return Ok(Served::Nothing) };
+            if is_new {
+                cx.ks.notify(Events::STREAM, "xgroup-createconsumer", key);
+            }
             if changes > 0 {
                 request.record(&mut cx.ks, args, at, attempt.key, key);
             }

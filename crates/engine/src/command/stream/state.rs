@@ -6,6 +6,7 @@ use pinyon_values::stream::{Stream, StreamId};
 
 use super::id;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
+use crate::keyspace::Events;
 use crate::{CommandError, Cx, Effect};
 
 pub(super) const XSETID: Command = Command {
@@ -73,6 +74,7 @@ fn xsetid(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         stream.max_deleted_id = max_deleted;
     }
     cx.ks.changed_unwatched::<Stream>(key);
+    cx.ks.notify(Events::STREAM, "xsetid", key);
     cx.out.ok();
     Ok(Effect::AsSent { changes: 1 })
 }

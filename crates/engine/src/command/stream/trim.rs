@@ -147,7 +147,7 @@ fn xtrim(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     let changes = u32::try_from(taken).unwrap_or(u32::MAX);
     let exact = trim.is_approximate.then(|| Trim::exact_words(stream, trim.to));
-    cx.ks.changed::<Stream>(key);
+    cx.ks.changed_by::<Stream>(key, "xtrim");
     Ok(match exact {
         None => Effect::AsSent { changes },
         Some((strategy, value)) => {

@@ -8,7 +8,7 @@ use pinyon_resp::Args;
 
 use super::string;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::{NewValue, Ttl};
+use crate::keyspace::{Events, NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const KEY: Arg = Arg::key("key", 0);
@@ -103,6 +103,7 @@ fn add(cx: &mut Cx<'_>, args: Args<'_>, by: i64) -> Result<Effect, CommandError>
     };
     let new = old.checked_add(by).ok_or(CommandError::IncrementOverflow)?;
     cx.ks.put(key, NewValue::Int(new), Ttl::Keep);
+    cx.ks.notify(Events::STRING, "incrby", key);
     cx.out.int(new);
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -136,6 +137,7 @@ fn incrbyfloat(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> 
     }
     let text = new.format();
     cx.ks.put(key, NewValue::Plain(text.as_bytes()), Ttl::Keep);
+    cx.ks.notify(Events::STRING, "incrbyfloat", key);
     cx.out.bulk(text.as_bytes());
     Ok(Effect::Put { key: 1 })
 }

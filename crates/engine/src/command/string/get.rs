@@ -6,7 +6,7 @@ use pinyon_resp::Args;
 use super::options::{EX_ARG, EXAT_ARG, Options, PX_ARG, PXAT_ARG, Taker};
 use super::{equals, string};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::Ttl;
+use crate::keyspace::{Events, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const KEY: Arg = Arg::key("key", 0);
@@ -85,6 +85,7 @@ fn getdel(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         Some(value) => {
             string(value)?.write_bulk(&mut cx.out);
             cx.ks.remove(key);
+            cx.ks.notify(Events::GENERIC, "del", key);
             Ok(Effect::Deleted { key: 1 })
         }
     }
@@ -125,15 +126,18 @@ fn getex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         None | Some(Ttl::Keep) => Ok(Effect::None),
         Some(Ttl::At(at)) if options.is_absolute() && at <= now => {
             cx.ks.remove(key);
+            cx.ks.notify(Events::GENERIC, "del", key);
             Ok(Effect::Deleted { key: 1 })
         }
         Some(Ttl::At(at)) => {
             cx.ks.set_deadline(key, Some(at));
+            cx.ks.notify(Events::GENERIC, "expire", key);
             Ok(Effect::Deadline { key: 1 })
         }
         Some(Ttl::Clear) if cx.ks.deadline(key) == Some(None) => Ok(Effect::None),
         Some(Ttl::Clear) => {
             cx.ks.set_deadline(key, None);
+            cx.ks.notify(Events::GENERIC, "persist", key);
             Ok(Effect::Deadline { key: 1 })
         }
     }
@@ -166,6 +170,7 @@ fn delifeq(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         return Ok(Effect::None);
     }
     cx.ks.remove(key);
+    cx.ks.notify(Events::GENERIC, "del", key);
     Ok(Effect::Deleted { key: 1 })
 }
 

@@ -12,7 +12,7 @@ use super::options::{Condition, EX_ARG, EXAT_ARG, KEEPTTL_ARG, NX_ARG, Options, 
 use super::set::store;
 use super::string;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Spread};
-use crate::keyspace::{Ahead, Keyspace, NewValue, Ttl};
+use crate::keyspace::{Ahead, Events, Keyspace, NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const PAIR: &[Arg] = &[Arg::key("key", 0), Arg::new("value", ArgKind::String)];
@@ -74,6 +74,7 @@ fn mset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     for i in (1..args.len()).step_by(2) {
         let key = keys.key(&cx.ks, i);
         cx.ks.put(key, NewValue::Text(args.get(i + 1)), Ttl::Clear);
+        cx.ks.notify(Events::STRING, "set", key);
     }
     cx.out.ok();
     Ok(Effect::AsSent { changes: (args.len() / 2) as u32 })

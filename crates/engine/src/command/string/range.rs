@@ -5,7 +5,7 @@ use pinyon_resp::Args;
 
 use super::string;
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::{Keyspace, NewValue, Ttl};
+use crate::keyspace::{Events, Keyspace, NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const KEY: Arg = Arg::key("key", 0);
@@ -41,6 +41,7 @@ fn append(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
             cx.ks.append(key, tail)
         }
     };
+    cx.ks.notify(Events::STRING, "append", key);
     cx.out.int(len as i64);
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -83,6 +84,7 @@ fn setrange(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     }
     check_length(&cx.ks, offset, value.len())?;
     let len = cx.ks.set_range(key, offset as usize, value);
+    cx.ks.notify(Events::STRING, "setrange", key);
     cx.out.int(len as i64);
     Ok(Effect::AsSent { changes: 1 })
 }

@@ -8,7 +8,7 @@ use super::options::{
 };
 use super::{equals, string};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::{Key, Keyspace, NewValue, Ttl};
+use crate::keyspace::{Events, Key, Keyspace, NewValue, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 const KEY: Arg = Arg::key("key", 0);
@@ -26,11 +26,18 @@ pub fn key_flags(args: Args<'_>) -> KeyFlags {
 
 /// Stores the value, unless its deadline has passed already: then the key is gone, as if it had expired at once.
 pub(super) fn store(ks: &mut Keyspace<'_>, key: Key<'_>, value: &[u8], ttl: Ttl) {
-    match ttl {
-        Ttl::At(at) if at <= ks.now() => {
-            ks.remove(key);
-        }
-        _ => ks.put(key, NewValue::Text(value), ttl),
+    let is_over = matches!(ttl, Ttl::At(at) if at <= ks.now());
+    if !is_over {
+        ks.put(key, NewValue::Text(value), ttl);
+    } else if !ks.remove(key) {
+        ks.notify(Events::NEW, "new", key);
+    }
+    ks.notify(Events::STRING, "set", key);
+    if matches!(ttl, Ttl::At(_)) {
+        ks.notify(Events::GENERIC, "expire", key);
+    }
+    if is_over {
+        ks.notify(Events::EXPIRED, "expired", key);
     }
 }
 
@@ -94,6 +101,7 @@ fn set(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     if args.len() == 3 {
         cx.ks.put(key, NewValue::Text(args.get(2)), Ttl::Clear);
+        cx.ks.notify(Events::STRING, "set", key);
         cx.out.ok();
         return Ok(Effect::AsSent { changes: 1 });
     }
@@ -152,6 +160,7 @@ fn setnx(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         return Ok(Effect::None);
     }
     cx.ks.put(key, NewValue::Text(args.get(2)), Ttl::Clear);
+    cx.ks.notify(Events::STRING, "set", key);
     cx.out.int(1);
     Ok(Effect::AsSent { changes: 1 })
 }
@@ -199,6 +208,8 @@ fn set_for(cx: &mut Cx<'_>, args: Args<'_>, seconds: bool, command: &'static str
     let at = deadline(args.get(2), seconds, Some(cx.ks.now()), command)?;
     let key = cx.ks.key(args, 1);
     cx.ks.put(key, NewValue::Text(args.get(3)), Ttl::At(at));
+    cx.ks.notify(Events::STRING, "set", key);
+    cx.ks.notify(Events::GENERIC, "expire", key);
     cx.out.ok();
     Ok(Effect::Put { key: 1 })
 }
@@ -226,6 +237,7 @@ fn getset(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         None => cx.out.null(),
     }
     cx.ks.put(key, NewValue::Text(args.get(2)), Ttl::Clear);
+    cx.ks.notify(Events::STRING, "set", key);
     Ok(Effect::AsSent { changes: 1 })
 }
 

@@ -157,7 +157,7 @@ pub(in crate::command) fn add_pairs<'a>(
         }
     }
     if added + updated > 0 {
-        cx.ks.changed::<ZSet>(key);
+        cx.ks.changed_by::<ZSet>(key, if adding.incr { "zincr" } else { "zadd" });
     }
     match (adding.incr, last) {
         (true, Some(score)) => cx.out.double(score),

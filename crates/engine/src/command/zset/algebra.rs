@@ -254,7 +254,7 @@ pub const ZUNIONSTORE: Command = Command {
 
 fn zunionstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (result, _) = result(cx, args, 2, How::Union, Form::Store, "zunionstore")?;
-    store(cx, args, result)
+    store(cx, args, result, "zunionstore")
 }
 
 pub const ZINTERSTORE: Command = Command {
@@ -286,7 +286,7 @@ pub const ZINTERSTORE: Command = Command {
 
 fn zinterstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (result, _) = result(cx, args, 2, How::Inter, Form::Store, "zinterstore")?;
-    store(cx, args, result)
+    store(cx, args, result, "zinterstore")
 }
 
 pub const ZDIFFSTORE: Command = Command {
@@ -310,7 +310,7 @@ pub const ZDIFFSTORE: Command = Command {
 
 fn zdiffstore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     let (result, _) = result(cx, args, 2, How::Diff, Form::Store, "zdiffstore")?;
-    store(cx, args, result)
+    store(cx, args, result, "zdiffstore")
 }
 
 pub const ZINTERCARD: Command = Command {

@@ -89,7 +89,7 @@ impl Algebra {
                     return Ok(None);
                 }
                 if self.form == Form::Store {
-                    return store(cx, args, std::mem::take(&mut self.result)).map(Some);
+                    return store(cx, args, std::mem::take(&mut self.result), self.name).map(Some);
                 }
                 let (_, asked) = seen_sources(&cx.ks, args, at, self.how, self.form)?;
                 write_count(&mut cx.out, self.result.len(), asked.with_scores);

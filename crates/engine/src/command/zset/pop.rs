@@ -74,6 +74,14 @@ fn pop(cx: &mut Cx<'_>, args: Args<'_>, end: End) -> Result<Effect, CommandError
 }
 
 impl End {
+    /// What taking from this end is called.
+    fn event(self) -> &'static str {
+        match self {
+            End::Min => "zpopmin",
+            End::Max => "zpopmax",
+        }
+    }
+
     /// The command that takes elements from this end of one key.
     pub(super) fn command(self) -> &'static [u8] {
         match self {
@@ -105,7 +113,7 @@ pub(super) fn take(cx: &mut Cx<'_>, key: Key<'_>, end: End, count: usize, nested
             zset.remove_range(from, count, &mut |_, _| {});
         }
     }
-    cx.ks.changed::<ZSet>(key);
+    cx.ks.changed_by::<ZSet>(key, end.event());
     Ok(())
 }
 

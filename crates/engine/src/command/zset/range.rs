@@ -10,7 +10,7 @@ use pinyon_values::zset::ZSet;
 use super::bounds::{Members, Scores, ranks};
 use super::{write_count, write_element};
 use crate::command::row::{Arg, ArgKind, Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec};
-use crate::keyspace::Ttl;
+use crate::keyspace::{Events, Ttl};
 use crate::{CommandError, Cx, Effect};
 
 /// What the bounds are.
@@ -201,19 +201,29 @@ pub(super) fn zrangestore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, Com
             result.add(member, score, &limits);
         });
     }
-    store(cx, args, result)
+    store(cx, args, result, "zrangestore")
 }
 
 /// Puts a result under the key at argument 1 and replies how many members it has; without any there is no such key
 /// afterwards.
-pub(in crate::command) fn store(cx: &mut Cx<'_>, args: Args<'_>, mut result: ZSet) -> Result<Effect, CommandError> {
+pub(in crate::command) fn store(
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    mut result: ZSet,
+    event: &'static str,
+) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     result.pack(&cx.ks.limits().zset);
     cx.out.int(result.len() as i64);
     if result.is_empty() {
-        return Ok(Effect::as_sent(usize::from(cx.ks.remove_lazy(key))));
+        let removed = cx.ks.remove_lazy(key);
+        if removed {
+            cx.ks.notify(Events::GENERIC, "del", key);
+        }
+        return Ok(Effect::as_sent(usize::from(removed)));
     }
     cx.ks.put_collection(key, Collection::ZSet(Box::new(result)), Ttl::Clear);
+    cx.ks.notify(Events::ZSET, event, key);
     Ok(Effect::AsSent { changes: 1 })
 }
 

@@ -31,12 +31,14 @@ pub(super) const ZRANGESTORE: Long = Long {
     is: |ks, args| Asked::parse(args, 3, OPEN, true).is_ok_and(|asked| reaches(ks, args.get(2), asked)),
     work: stored,
 };
-pub(super) const ZREMRANGEBYRANK: Long =
-    Long { is: |ks, args| may_be_long(args) && is_long_removal(ks, args, rank_range), work: || removed(rank_range) };
+pub(super) const ZREMRANGEBYRANK: Long = Long {
+    is: |ks, args| may_be_long(args) && is_long_removal(ks, args, rank_range),
+    work: || removed(rank_range, "zremrangebyrank"),
+};
 pub(super) const ZREMRANGEBYSCORE: Long =
-    Long { is: |ks, args| is_long_removal(ks, args, score_range), work: || removed(score_range) };
+    Long { is: |ks, args| is_long_removal(ks, args, score_range), work: || removed(score_range, "zremrangebyscore") };
 pub(super) const ZREMRANGEBYLEX: Long =
-    Long { is: |ks, args| is_long_removal(ks, args, lex_range), work: || removed(lex_range) };
+    Long { is: |ks, args| is_long_removal(ks, args, lex_range), work: || removed(lex_range, "zremrangebylex") };
 
 /// Whether a range of ranks may hold many elements, from its bounds alone: most ask for a few, and need not be looked up for it.
 fn may_be_long(args: Args<'_>) -> bool {
@@ -119,7 +121,7 @@ fn stored() -> Work {
                 return Ok(None);
             }
         }
-        store(cx, args, std::mem::take(&mut result)).map(Some)
+        store(cx, args, std::mem::take(&mut result), "zrangestore").map(Some)
     })
 }
 
@@ -134,7 +136,7 @@ fn is_long_removal(ks: &mut Keyspace<'_>, args: Args<'_>, ranks: Ranks) -> bool 
     ranks(args, zset).is_ok_and(|range| range.len() >= ELEMENTS_MIN)
 }
 
-fn removed(ranks: Ranks) -> Work {
+fn removed(ranks: Ranks, event: &'static str) -> Work {
     // The ranks still to go, and how many there were in all.
     let mut left: Option<(Range<usize>, usize)> = None;
     Box::new(move |cx, args| {
@@ -157,7 +159,11 @@ fn removed(ranks: Ranks) -> Work {
         let here = range.len().min(REMOVED_PER_PIECE);
         if here > 0 {
             zset.remove_range(range.start, here, &mut |_, _| {});
-            cx.ks.changed::<ZSet>(key);
+            if here < range.len() {
+                cx.ks.changed::<ZSet>(key);
+            } else {
+                cx.ks.changed_by::<ZSet>(key, event);
+            }
         }
         if here < range.len() {
             left = Some((range.start..range.end - here, in_all));

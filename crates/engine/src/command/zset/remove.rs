@@ -33,7 +33,7 @@ fn zrem(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         None => 0,
     };
     if removed > 0 {
-        cx.ks.changed::<ZSet>(key);
+        cx.ks.changed_by::<ZSet>(key, "zrem");
     }
     cx.out.int(removed as i64);
     Ok(Effect::as_sent(removed))
@@ -57,7 +57,7 @@ pub const ZREMRANGEBYRANK: Command = Command {
 
 fn zremrangebyrank(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     ranks(args.get(2), args.get(3), 0)?;
-    remove(cx, args, rank_range)
+    remove(cx, args, rank_range, "zremrangebyrank")
 }
 
 pub(super) fn rank_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
@@ -82,7 +82,7 @@ pub const ZREMRANGEBYSCORE: Command = Command {
 
 fn zremrangebyscore(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     Scores::parse(args.get(2), args.get(3))?;
-    remove(cx, args, score_range)
+    remove(cx, args, score_range, "zremrangebyscore")
 }
 
 pub(super) fn score_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
@@ -107,7 +107,7 @@ pub const ZREMRANGEBYLEX: Command = Command {
 
 fn zremrangebylex(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
     Members::parse(args.get(2), args.get(3))?;
-    remove(cx, args, lex_range)
+    remove(cx, args, lex_range, "zremrangebylex")
 }
 
 pub(super) fn lex_range(args: Args<'_>, zset: &ZSet) -> Result<Range<usize>, CommandError> {
@@ -118,6 +118,7 @@ fn remove(
     cx: &mut Cx<'_>,
     args: Args<'_>,
     range: fn(Args<'_>, &ZSet) -> Result<Range<usize>, CommandError>,
+    event: &'static str,
 ) -> Result<Effect, CommandError> {
     let key = cx.ks.key(args, 1);
     let removed = match cx.ks.update::<ZSet>(key)? {
@@ -131,7 +132,7 @@ fn remove(
         None => 0,
     };
     if removed > 0 {
-        cx.ks.changed::<ZSet>(key);
+        cx.ks.changed_by::<ZSet>(key, event);
     }
     cx.out.int(removed as i64);
     Ok(Effect::as_sent(removed))

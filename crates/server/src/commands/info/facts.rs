@@ -1,5 +1,7 @@
 //! What INFO and MEMORY tell, gathered: each core's part as it was when the core was asked, and sums over them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use hdrhistogram::Histogram;
 use pinyon_base::DbIndex;
 use pinyon_engine::keyspace::ShardStats;
@@ -8,6 +10,7 @@ use pinyon_runtime::{IoStats, memory};
 use super::process::total_system_memory;
 use crate::core::{Core, Io};
 use crate::log::LogPart;
+use crate::pubsub::{KINDS, Kind};
 use crate::stats::{CommandStats, CoreStats};
 
 /// What is collected only when somebody wants to see it.
@@ -32,6 +35,7 @@ pub struct Part {
     /// By database.
     pub dbs: Vec<DbPart>,
     pub clients: ClientsPart,
+    pub listening: ListeningPart,
     pub expiry_nodes: u64,
     pub expiry_bytes: u64,
     /// Taken from the allocator, but free for the next entries or about to be freed.
@@ -92,6 +96,10 @@ pub struct ClientsPart {
     pub output_bytes_max: u64,
 }
 
+/// What the connections of one core listen to: hashes of the names, since several cores may have the same.
+#[derive(Clone, Debug, Default)]
+pub struct ListeningPart([Vec<u64>; 3]);
+
 /// Memory of the process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory {
@@ -149,6 +157,15 @@ impl Facts {
 
     pub fn sum(&self, of: impl Fn(&Part) -> u64) -> u64 {
         self.parts.iter().map(of).sum()
+    }
+
+    /// How many different channels or patterns the connections of all cores listen to.
+    pub fn listened_to(&self, kind: Kind) -> usize {
+        let mut names: Vec<u64> =
+            self.parts.iter().flat_map(|part| &part.listening.0[kind as usize]).copied().collect();
+        names.sort_unstable();
+        names.dedup();
+        names.len()
     }
 
     pub fn max(&self, of: impl Fn(&Part) -> u64) -> u64 {
@@ -250,6 +267,7 @@ impl Core {
             rates: self.cron.rates.per_second(),
             dbs: (0..self.settings.databases).map(|db| self.db_part(DbIndex(db))).collect(),
             clients: self.clients_part(io),
+            listening: self.listening_part(),
             expiry_nodes: shard.expiry_nodes() as u64,
             expiry_bytes: shard.expiry_bytes() as u64,
             lazyfree_pending: shard.lazy_freed().0 as u64,
@@ -301,6 +319,15 @@ impl Core {
             clients.output_bytes_max = clients.output_bytes_max.max(unsent);
         }
         clients
+    }
+
+    fn listening_part(&self) -> ListeningPart {
+        let hash = |name: &[u8]| {
+            let mut hasher = DefaultHasher::new();
+            name.hash(&mut hasher);
+            hasher.finish()
+        };
+        ListeningPart(KINDS.map(|kind| self.pubsub.listeners(kind).names().map(hash).collect()))
     }
 
     fn all_executions(&self) -> Option<Histogram<u64>> {

@@ -8,6 +8,7 @@ use super::process::{CpuTimes, os};
 use crate::commands::session::{REDIS_VERSION, mode};
 use crate::config::{Config, Supervised, directives};
 use crate::core::Core;
+use crate::pubsub::Kind;
 
 pub(super) fn server(text: &mut Text, core: &Core, facts: &Facts) {
     let now_us = pinyon_runtime::clock::unix_us();
@@ -205,10 +206,10 @@ pub(super) fn stats(text: &mut Text, _: &Core, facts: &Facts) {
     text.line("current_eviction_exceeded_time", 0);
     text.line("keyspace_hits", facts.sum(|part| part.shard.hits));
     text.line("keyspace_misses", facts.sum(|part| part.shard.misses));
+    text.line("pubsub_channels", facts.listened_to(Kind::Channel));
+    text.line("pubsub_patterns", facts.listened_to(Kind::Pattern));
+    text.line("pubsubshard_channels", facts.listened_to(Kind::Shard));
     for name in [
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
         "latest_fork_usec",
         "total_forks",
         "migrate_cached_sockets",

@@ -58,7 +58,10 @@ const ROWS: &[Directive] = &[
         "notify-keyspace-events",
         Kind::Checked(check_keyspace_events),
         "\"\"",
-        Kept(Lacking::Events),
-        "The kinds of keyspace events that are published.",
+        field!(notify_keyspace_events),
+        "What is published of what happens to keys: K in the channel __keyspace@<db>__:<key> and E in \
+         __keyevent@<db>__:<event>, of these kinds: g keys of any type, $ strings, l lists, s sets, h hashes, z sorted \
+         sets, t streams, x deadlines that pass, e evictions, d modules (none), n new keys, m reads that find nothing; \
+         A = g$lshzxetd. Without K or E nothing is.",
     ),
 ];

@@ -40,6 +40,21 @@ const { createClient, RESP_TYPES } = require('redis');
   assert.equal(await r.clientSetName('renamed-client'), 'OK');
   assert.ok((await r.clientList()).some((client) => client.name === 'renamed-client'));
   assert.match(await r.info(), /redis_version:/);
+  const listener = r.duplicate();
+  listener.on('error', (error) => { console.error(error); process.exit(1); });
+  await listener.connect();
+  const messages = [];
+  await new Promise((done, failed) => {
+    const hear = (text, channel) => messages.push([channel, text]) === 3 && done();
+    Promise.all([listener.subscribe('news', hear), listener.pSubscribe('n*', hear), listener.sSubscribe('shard', hear)])
+      .then(async () => {
+        assert.equal(await r.publish('news', 'hello'), 2);
+        assert.equal(await r.sPublish('shard', 'hi'), 1);
+      }).catch(failed);
+  });
+  assert.deepEqual(messages.sort(), [['news', 'hello'], ['news', 'hello'], ['shard', 'hi']]);
+  await listener.unsubscribe();
+  await listener.close();
   await r.select(3);
   assert.equal(await r.dbSize(), 0);
   assert.equal(await r.flushAll(), 'OK');

@@ -69,4 +69,29 @@ assert r.object("encoding", "counter") in ("int", b"int")
 assert r.time()[0] > 1_600_000_000
 other = redis.Redis(host="127.0.0.1", port=port, protocol=protocol, db=3)
 assert other.set("only-here", 1) is True and r.get("only-here") is None and other.flushdb() is True
+
+listener = r.pubsub()
+listener.subscribe("news")
+listener.psubscribe("__keyevent@0__:*")
+listener.ssubscribe("shard")
+
+
+def heard(kind):
+    message = None
+    while message is None or message["type"] != kind:
+        message = listener.get_message(timeout=5)
+        assert message is not None, "no message"
+    return message["channel"], message["data"]
+
+
+for _ in range(2):
+    listener.get_message(timeout=5)
+assert heard("ssubscribe") == (b"shard", 1)
+assert r.publish("news", binary) == 1 and heard("message") == (b"news", binary)
+assert r.spublish("shard", "hello") == 1 and heard("smessage") == (b"shard", b"hello")
+assert r.config_set("notify-keyspace-events", "KEA") is True and r.set("told", 1) is True
+assert heard("pmessage") == (b"__keyevent@0__:set", b"told")
+assert r.pubsub_channels() == [b"news"] and r.pubsub_numpat() == 1 and r.pubsub_numsub("news") == [(b"news", 1)]
+listener.close()
+assert r.config_set("notify-keyspace-events", "") is True
 assert r.flushall() is True and r.dbsize() == 0

@@ -51,6 +51,16 @@ assert r.cluster_get_keys_in_slot(slot, 10) in ([b"key:7"], ["key:7"])
 assert r.cluster_info()["cluster_state"] == "ok" and len(r.cluster_nodes()) == len(nodes)
 assert len(r.cluster_slots()) == len(nodes)
 assert r.randomkey(target_nodes=RedisCluster.RANDOM) is not None
+listener = r.pubsub()
+for number in range(10):
+    listener.ssubscribe(f"shard:{number}")
+for number in range(10):
+    assert r.spublish(f"shard:{number}", number) == 1
+    message = None
+    while message is None or message["type"] != "smessage":
+        message = listener.get_sharded_message(timeout=5)
+    assert message["data"] in (str(number), str(number).encode()), message
+listener.close()
 r.flushall()
 assert not any(r.dbsize(target_nodes=node) for node in nodes)
 r.close()

@@ -152,6 +152,9 @@ impl Core {
 
     fn check_output_limit(&mut self, io: &mut Io, conn: ConnId) {
         let Some(session) = self.sessions.get_mut(conn) else { return };
+        if session.flags.contains(SessionFlags::KILLED) {
+            return;
+        }
         let listens = session.flags.contains(SessionFlags::SUBSCRIBER);
         let limit = if listens { self.settings.pubsub_output } else { self.settings.normal_output };
         let waiting = session.slots.as_ref().map_or(0, |slots| slots.memory())

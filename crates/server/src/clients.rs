@@ -127,6 +127,7 @@ impl Core {
         self.pause.until_ms = until_ms;
         self.pause.writes_only = writes_only;
         self.gates.set(Gates::PAUSED, until_ms != 0);
+        self.exec.shard.keep_due(until_ms != 0);
         if until_ms == 0 {
             self.resume_postponed();
         }

@@ -248,7 +248,8 @@ impl Core {
         if !queues && awaits && self.must_drain(conn, id, row, command, args) {
             return Outcome::Postponed;
         }
-        if self.pause.holds(flags, io.now_ms()) {
+        // What is wrong with it is said at once.
+        if self.pause.holds(flags, io.now_ms()) && self.gate(conn, id, row, args).is_ok() {
             let Some(session) = self.sessions.get_mut(conn) else { return Outcome::Done };
             session.flags.insert(SessionFlags::PAUSED);
             self.pause.postponed(conn);

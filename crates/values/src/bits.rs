@@ -147,6 +147,10 @@ impl FieldKind {
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
         // A negative number for an unsigned field counts as its 64 bits.
         let value = if self.signed { i128::from(value) } else { i128::from(value as u64) };
+        // Redis takes numbers so far below for ones above: its distance to the largest overflows.
+        if overflow == Overflow::Saturate && self.bits < 64 && self.max() - value > i128::from(i64::MAX) {
+            return Some(self.max() as i64);
+        }
         self.settle(value, overflow)
     }
 
@@ -253,6 +257,9 @@ mod tests {
         assert_eq!([Wrap, Saturate, Fail].map(|how| u8s.increment(10, -20, how)), [Some(246), Some(0), None]);
         assert_eq!([Wrap, Saturate, Fail].map(|how| u8s.fit(-1, how)), [Some(255), Some(255), None]);
         assert_eq!([Wrap, Saturate, Fail].map(|how| i8s.fit(-200, how)), [Some(56), Some(-128), None]);
+        let lowest = [i64::MIN, i64::MIN + 127, i64::MIN + 128];
+        assert_eq!(lowest.map(|value| i8s.fit(value, Saturate)), [Some(127), Some(127), Some(-128)]);
+        assert_eq!(i64s.fit(i64::MIN, Saturate), Some(i64::MIN));
         let most = [Wrap, Saturate, Fail].map(|how| i64s.increment(i64::MAX, 1, how));
         assert_eq!(most, [Some(i64::MIN), Some(i64::MAX), None]);
     }

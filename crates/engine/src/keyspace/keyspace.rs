@@ -474,8 +474,7 @@ pub(super) fn lookup<'t>(
         if ledger.journal.is_replaying() {
             return Some(found);
         }
-        if ledger.transactions.holds(key.hash) {
-            // A transaction that holds it may run at an earlier moment.
+        if ledger.keeps(key.hash) {
             return None;
         }
         expired_on_access(found, db, key, ledger);
@@ -497,7 +496,7 @@ fn lookup_fading<'t>(
         return Some(found);
     }
     if found.is_due(now) {
-        if !ledger.transactions.holds(key.hash) {
+        if !ledger.keeps(key.hash) {
             expired_on_access(found, db, key, ledger);
         }
         return None;

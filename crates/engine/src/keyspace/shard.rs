@@ -115,9 +115,16 @@ pub(super) struct Ledger {
     pub(super) notices: Notices,
     pub(super) watches: Watches,
     pub(super) transactions: Queue<TransactionId>,
+    /// What is due stays where it is, and is not seen (CLIENT PAUSE).
+    keeps_due: bool,
 }
 
 impl Ledger {
+    /// Whether a key that is due may not be removed: a transaction that holds it may run at an earlier moment.
+    pub(super) fn keeps(&self, hash: u64) -> bool {
+        self.keeps_due || self.transactions.holds(hash)
+    }
+
     /// A key has been removed; `heavy`: what it owned beside its block.
     #[inline]
     pub(super) fn removed(&mut self, db: DbIndex, hash: u64, heavy: Option<Heavy>, later: bool) {
@@ -256,7 +263,7 @@ impl Shard {
     /// Removes due keys. A step of the wheel, of which it makes at most `budget`, removes at most one. True: there is more to
     /// do now.
     pub fn expire_slice(&mut self, now: Millis, budget: usize, on_expired: &mut dyn FnMut(DbIndex, &[u8])) -> bool {
-        if !self.config.active_expire {
+        if !self.config.active_expire || self.ledger.keeps_due {
             return false;
         }
         let Shard { tables, ledger, wheel, fading, .. } = self;
@@ -299,7 +306,7 @@ impl Shard {
 
     /// When `expire_slice` should be called next; `None` when there is nothing to expire.
     pub fn next_deadline(&self) -> Option<Millis> {
-        match self.config.active_expire {
+        match self.config.active_expire && !self.ledger.keeps_due {
             true if !self.fading.is_empty() => Some(self.now),
             true => self.wheel.next_deadline(),
             false => None,
@@ -566,6 +573,11 @@ impl Shard {
     /// Whether the timer removes due keys (DEBUG SET-ACTIVE-EXPIRE). Expiry on access is always exact.
     pub fn set_active_expire(&mut self, on: bool) {
         self.config.active_expire = on;
+    }
+
+    /// Whether keys that are due are removed at all, or just not seen.
+    pub fn keep_due(&mut self, on: bool) {
+        self.ledger.keeps_due = on;
     }
 
     #[inline]

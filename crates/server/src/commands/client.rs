@@ -289,7 +289,7 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         (SessionFlags::MONITOR, 'O'),
         (SessionFlags::SUBSCRIBER, 'P'),
         (SessionFlags::MULTI, 'x'),
-        (SessionFlags::BLOCKED, 'b'),
+        (SessionFlags::BLOCKED.union(SessionFlags::PAUSED), 'b'),
         (SessionFlags::DIRTY, 'd'),
         (SessionFlags::CLOSING, 'c'),
         (SessionFlags::UNIX, 'U'),
@@ -298,9 +298,9 @@ fn describe(session: &Session, io: &Io, own: Option<(ConnId, usize)>) -> String 
         (SessionFlags::NO_TOUCH, 'T'),
     ] {
         // The one that asks is blocked only by its own question.
-        let asks = flag == SessionFlags::BLOCKED && own.is_some_and(|(conn, _)| conn == session.conn);
+        let asks = letter == 'b' && own.is_some_and(|(conn, _)| conn == session.conn);
         let executes = flag == SessionFlags::MULTI && session.executing.is_some();
-        if (session.flags.contains(flag) || executes) && !asks {
+        if (session.flags.intersects(flag) || executes) && !asks {
             flags.push(letter);
         }
     }

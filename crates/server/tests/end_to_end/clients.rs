@@ -123,6 +123,18 @@ fn pause_holds_back_and_lets_go() {
     for (client, _) in &mut crowd {
         assert_eq!(client.receive().expect("a reply").as_str(), Some("OK"));
     }
+    // Who waits is blocked. What is wrong with a command, or not there, is said at once; nothing expires, or is seen when it has.
+    for line in ["MULTI", "SET due v PX 10", "CLIENT PAUSE 60000 WRITE", "EXEC"] {
+        assert!(!say(&mut boss, line).starts_with('-'), "{line}");
+    }
+    crowd[0].0.send(&["PFCOUNT", "h"]).expect("sent");
+    while !say(&mut boss, "INFO clients").contains("blocked_clients:1\r\n") {}
+    assert_eq!(say(&mut crowd[1].0, "SET a"), "-ERR wrong number of arguments for 'set' command");
+    while say(&mut boss, "GET due") != "nil" {}
+    assert!(say(&mut boss, "INFO stats").contains("expired_keys:0\r\n"));
+    assert_eq!(say(&mut boss, "CLIENT UNPAUSE"), "OK");
+    assert_eq!(crowd[0].0.receive().expect("a reply").as_int(), Some(0));
+    while !say(&mut boss, "INFO stats").contains("expired_keys:1\r\n") {}
     // A pause of everybody ends by itself.
     let begin = Instant::now();
     assert_eq!(say(&mut boss, "CLIENT PAUSE 150"), "OK");

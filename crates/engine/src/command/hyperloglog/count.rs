@@ -13,7 +13,7 @@ use crate::{CommandError, Cx, Effect};
 pub(super) const PFCOUNT: Command = Command {
     name: "pfcount",
     arity: -2,
-    flags: Flags::READONLY,
+    flags: Flags::READONLY.union(Flags::MAY_REPLICATE),
     categories: Categories::HYPERLOGLOG,
     keys: &[KeySpec::range(1, -1, 1, KeyFlags::RW.union(KeyFlags::ACCESS))
         .noting("A write because the count is noted in the string")],

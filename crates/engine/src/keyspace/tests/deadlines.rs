@@ -160,6 +160,18 @@ fn without_the_timer_access_still_expires() {
 }
 
 #[test]
+fn what_is_due_may_be_kept_unseen() {
+    let mut shard = shard();
+    put_with(&mut shard, DB, b"k", b"v", Ttl::At(at(10)));
+    shard.keep_due(true);
+    assert!(expire_all(&mut shard, at(1000)).is_empty());
+    assert_eq!((get(&mut shard, DB, b"k"), shard.db_len(DB), shard.next_deadline()), (None, 1, None));
+    shard.keep_due(false);
+    assert_eq!(expire_all(&mut shard, at(1000)), [b"k".to_vec()]);
+    assert_eq!(shard.db_len(DB), 0);
+}
+
+#[test]
 fn mean_time_to_live() {
     let mut shard = shard();
     assert_eq!(shard.db_average_ttl(DB), 0);

@@ -11,6 +11,7 @@ use super::process::total_system_memory;
 use crate::core::{Core, Io};
 use crate::log::LogPart;
 use crate::pubsub::{KINDS, Kind};
+use crate::session::SessionFlags;
 use crate::stats::{CommandStats, CoreStats};
 
 /// What is collected only when somebody wants to see it.
@@ -310,6 +311,8 @@ impl Core {
         for session in self.sessions.iter() {
             let unsent = io.unsent(session.conn) as u64;
             clients.count += 1;
+            // Those that CLIENT PAUSE keeps waiting are blocked, too.
+            clients.blocked += u64::from(session.flags.contains(SessionFlags::PAUSED));
             if let Some(watching) = &session.watching {
                 clients.watching += 1;
                 clients.watched_keys += watching.len() as u64;

@@ -351,9 +351,9 @@ fn is_queueing(before: bool, args: &[Vec<u8>]) -> bool {
 }
 
 /// Replaces what would cost too much, or would not be comparable: SETRANGE may start near, or beyond what is allowed, not
-/// hundreds of megabytes out; a cursor that is not 0 means something else to every server; SCAN by type looks keys up,
-/// which is counted, so that it must not meet a key twice; and the low numbers are those of connections, which every server
-/// counts in its own way.
+/// hundreds of megabytes out; random elements come as often as they are asked for, which is by the thousands at most; a cursor
+/// that is not 0 means something else to every server; SCAN by type looks keys up, which is counted, so that it must not meet a
+/// key twice; and the low numbers are those of connections, which every server counts in its own way.
 fn make_comparable(args: &mut Vec<Vec<u8>>) {
     const NEAR: i64 = 10_000;
     const NOT_ALLOWED: i64 = 512 * 1024 * 1024;
@@ -361,6 +361,11 @@ fn make_comparable(args: &mut Vec<Vec<u8>>) {
     let number = |args: &[Vec<u8>], at: usize| args.get(at).and_then(|arg| pinyon_base::parse_i64(arg));
     if args[0].eq_ignore_ascii_case(b"setrange") && number(args, 2).is_some_and(|at| at > NEAR && at < NOT_ALLOWED) {
         args[2] = NEAR.to_string().into_bytes();
+    }
+    let is_random =
+        [&b"srandmember"[..], b"zrandmember", b"hrandfield"].iter().any(|name| args[0].eq_ignore_ascii_case(name));
+    if is_random && number(args, 2).is_some_and(|count| count < -NEAR) {
+        args[2] = (-NEAR).to_string().into_bytes();
     }
     if args[0].eq_ignore_ascii_case(b"scan") {
         if number(args, 1).is_some() {

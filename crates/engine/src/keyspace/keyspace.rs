@@ -221,6 +221,11 @@ impl<'a> Keyspace<'a> {
     /// key without a deadline. The key must not hold another type. `bytes` must not be empty.
     pub fn set_range(&mut self, key: Key<'_>, offset: usize, bytes: &[u8]) -> usize {
         self.shard.ledger.watches.changed(self.db, key.hash);
+        self.set_range_unwatched(key, offset, bytes)
+    }
+
+    /// As [`Keyspace::set_range`], for what WATCH does not see in Redis: zero bytes behind the end.
+    pub fn set_range_unwatched(&mut self, key: Key<'_>, offset: usize, bytes: &[u8]) -> usize {
         let end = offset + bytes.len();
         let overwrite = |text: &mut Vec<u8>| {
             if text.len() < end {
@@ -232,7 +237,7 @@ impl<'a> Keyspace<'a> {
         self.change_text(key, end.saturating_sub(old_len), overwrite, None).unwrap_or_else(|| {
             let mut text = Vec::new();
             overwrite(&mut text);
-            self.put(key, NewValue::Raw(&text), Ttl::Clear);
+            self.put_unwatched(key, NewValue::Raw(&text), Ttl::Clear);
             text.len()
         })
     }

@@ -284,8 +284,15 @@ impl Differential {
     }
 
     fn differ(&mut self, why: &str, connection: usize, args: &[Vec<u8>], oracle: &Reply, subject: &Reply) {
-        let keys: Vec<&Vec<u8>> = args[1..].iter().filter(|arg| is_key(arg)).collect();
-        let about = self.last_calls(|past| past.args[1..].iter().any(|arg| keys.contains(&arg)), 15);
+        let mut keys: Vec<Vec<u8>> = args[1..].iter().filter(|arg| is_key(arg)).cloned().collect();
+        if args[0].eq_ignore_ascii_case(b"exec") {
+            keys.extend(self.watched(connection));
+        }
+        let is_about = |past: &Past| match past.args[0].to_ascii_lowercase().as_slice() {
+            b"flushall" | b"flushdb" | b"swapdb" => true,
+            _ => past.args[1..].iter().any(|arg| keys.contains(arg)),
+        };
+        let about = self.last_calls(is_about, 30);
         let session = self.last_calls(|past| past.connection == connection, 6);
         let what = format!(
             "{why}, to {}\n  oracle:  {oracle}\n  subject: {subject}\n\
@@ -294,6 +301,20 @@ impl Differential {
             quoted(args)
         );
         self.found(&full_name(args), what);
+    }
+
+    /// The keys that a connection has watched, as far as is remembered, since its last EXEC or the like.
+    fn watched(&self, connection: usize) -> Vec<Vec<u8>> {
+        let own = |past: &&Past| past.connection == connection;
+        let ends = |past: &&Past| {
+            let name = past.args[0].to_ascii_lowercase();
+            let fails = past.reply == "QUEUED" || past.reply.starts_with("(error) ERR");
+            fails || !matches!(name.as_slice(), b"exec" | b"discard" | b"unwatch" | b"reset" | b"quit")
+        };
+        // The last one is the EXEC that is asked about.
+        let since = self.history.iter().rev().filter(own).skip(1).take_while(ends);
+        let watches = since.filter(|past| past.args[0].eq_ignore_ascii_case(b"watch"));
+        watches.flat_map(|past| past.args[1..].to_vec()).collect()
     }
 
     /// Notes what keeps the run from going on: false.

@@ -122,11 +122,11 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         Some(value) => (string(value)?.len(), value.encoding() == "raw"),
         None => (0, false),
     };
-    // Redis makes the string long enough even if no operation succeeds then.
+    // Redis makes the string long enough even if no operation succeeds then, which nobody is told of.
     let len_needed = (end.div_ceil(8)) as usize;
     let grows = len < len_needed;
     if grows {
-        cx.ks.set_range(key, len_needed - 1, &[0]);
+        cx.ks.set_range_unwatched(key, len_needed - 1, &[0]);
     }
     let mut changes = 0;
     cx.out.array(steps.len());
@@ -159,7 +159,7 @@ fn bitfield(cx: &mut Cx<'_>, args: Args<'_>) -> Result<Effect, CommandError> {
         // Its encoding does change.
         cx.ks.make_raw(key);
     }
-    if changes > 0 || grows {
+    if changes > 0 {
         cx.ks.notify(Events::STRING, "setbit", key);
     }
     Ok(if changes > 0 || grows { Effect::AsSent { changes: changes.max(1) } } else { Effect::None })

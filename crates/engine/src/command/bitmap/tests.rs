@@ -1,7 +1,10 @@
 //! Replies asked of redis-server 7.0.15.
 
+use pinyon_base::DbIndex;
+
 use crate::Effect;
 use crate::command::trial::Trial;
+use crate::transaction::WatcherId;
 
 const BAD_OFFSET: &str = "-ERR bit offset is not an integer or out of range";
 
@@ -127,4 +130,23 @@ fn fields() {
     ]);
     t.run("bitfield k set u8 0 0");
     assert_eq!(t.effect(), Effect::None);
+}
+
+/// As in redis-server 7.0.15: a string that grows for operations that all fail has not changed, for those who watch it.
+#[test]
+fn growth_alone_spoils_no_watch() {
+    let spoils = |setup: &str, command: &str| {
+        let mut t = Trial::new();
+        t.run(setup);
+        let watcher = WatcherId { client: 1, core: 0, place: 0, epoch: 0 };
+        t.shard.watch(watcher, DbIndex(0), b"k");
+        t.run(command);
+        (t.shard.has_changed(watcher), t.run("strlen k"))
+    };
+    for setup in ["set k abc", "set other abc"] {
+        let fails = spoils(setup, "bitfield k overflow fail incrby u8 100 300");
+        assert_eq!(fails, (false, ":14".to_owned()), "{setup}");
+        let one_works = spoils(setup, "bitfield k overflow fail incrby u8 100 300 set u8 0 0");
+        assert_eq!(one_works, (true, ":14".to_owned()), "{setup}");
+    }
 }

@@ -97,7 +97,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     (
         "object|encoding",
         How::Encoding,
-        "SORT turns a small sorted set into a large one in Redis, also where it only reads",
+        "SORT turns a small sorted set into a large one in Redis, also where it only reads; it then keeps the sign of a score of 0",
     ),
     (
         "object|idletime",

@@ -77,6 +77,28 @@ pub(super) fn is_stale_errno(full_name: &str, a: &Reply, b: &Reply) -> bool {
     }
 }
 
+/// Whether all that differs is the sign of scores of 0. A small sorted set keeps none, here and in Redis; a large one does, and
+/// Redis's SORT makes a large one of a small one (see "object|encoding" in `allowed.rs`).
+pub(super) fn is_sign_of_zero(full_name: &str, a: &Reply, b: &Reply) -> bool {
+    let (Reply::Value { value: a, .. }, Reply::Value { value: b, .. }) = (a, b) else { return false };
+    let scores = full_name.starts_with('z') || full_name.starts_with("bz") || full_name == "exec";
+    scores && without_sign_of_zero(a) == without_sign_of_zero(b)
+}
+
+/// The same reply with every -0 as 0.
+pub(super) fn without_sign_of_zero(value: &Value) -> Value {
+    let all = |values: &[Value]| values.iter().map(without_sign_of_zero).collect();
+    match value {
+        Value::Bulk(text) if text == b"-0" => Value::Bulk(b"0".to_vec()),
+        Value::Double(text) if text == "-0" => Value::Double("0".to_string()),
+        Value::Array(values) => Value::Array(all(values)),
+        Value::Map(pairs) => {
+            Value::Map(pairs.iter().map(|(name, value)| (name.clone(), without_sign_of_zero(value))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn ensure(agree: bool, why: &str) -> Result<(), String> {
     if agree { Ok(()) } else { Err(why.to_string()) }
 }

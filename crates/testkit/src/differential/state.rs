@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::compare::comparable_info;
+use super::compare::{comparable_info, without_sign_of_zero};
 use super::generate::Era;
 use super::times::RELATIVE_END_MS;
 use crate::{Client, Value};
@@ -67,6 +67,7 @@ fn elements(client: &mut Client, key_type: &str, key: &[u8]) -> io::Result<Optio
     let items = answer.as_array().unwrap_or_default();
     let mut shown: Vec<String> = match key_type {
         "hash" => items.chunks(2).map(|pair| pair.iter().map(Value::to_string).collect::<Vec<_>>().join("=")).collect(),
+        "zset" => items.iter().map(|item| without_sign_of_zero(item).to_string()).collect(),
         _ => items.iter().map(Value::to_string).collect(),
     };
     if matches!(key_type, "hash" | "set") {

@@ -258,7 +258,7 @@ fn check_length(length: u64, limits: &Limits) -> Result<(), ProtocolError> {
 /// Reads a line `<mark><number>\r\n` of up to four digits where eight bytes are there to look at: nearly every line of
 /// nearly every client. Returns the number and the position behind the line; None means "look closely", not "wrong".
 #[inline(always)]
-fn quick_length(input: &[u8], at: usize, mark: u8) -> Option<(u32, usize)> {
+pub(crate) fn quick_length(input: &[u8], at: usize, mark: u8) -> Option<(u32, usize)> {
     let line: &[u8; 8] = input.get(at..)?.first_chunk()?;
     if line[0] != mark {
         return None;

@@ -1,38 +1,19 @@
 //! A glance at bytes received, before they are parsed: which key they are probably about.
 
-/// The longest line with a count or a length that is looked at, in digits.
-const DIGITS_MAX: usize = 4;
+use crate::parser::quick_length;
 
 /// The second argument of the command at the start of `data`, where most commands have their key. None: there is none,
 /// it is not here whole, or finding it would take more than a glance. What it gives is a guess to fetch memory by, not
 /// to answer with: of bytes that are no command at all it may give any part.
 #[inline]
 pub fn second_argument(data: &[u8]) -> Option<&[u8]> {
-    let (count, at) = number(data, 0, b'*')?;
+    let (count, at) = quick_length(data, 0, b'*')?;
     if count < 2 {
         return None;
     }
-    let (name_len, at) = number(data, at, b'$')?;
-    let (len, at) = number(data, at + name_len + 2, b'$')?;
-    data.get(at..at + len)
-}
-
-/// The number in the line of kind `kind` at `at`, and where the next line starts.
-#[inline]
-fn number(data: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
-    let line = data.get(at..)?;
-    if *line.first()? != kind {
-        return None;
-    }
-    let mut number = 0;
-    for (place, &byte) in line.iter().enumerate().skip(1).take(DIGITS_MAX + 1) {
-        match byte {
-            b'0'..=b'9' => number = number * 10 + usize::from(byte - b'0'),
-            b'\r' => return Some((number, at + place + 2)),
-            _ => return None,
-        }
-    }
-    None
+    let (name_len, at) = quick_length(data, at, b'$')?;
+    let (len, at) = quick_length(data, at + name_len as usize + 2, b'$')?;
+    data.get(at..at + len as usize)
 }
 
 #[cfg(test)]
@@ -73,10 +54,13 @@ mod tests {
             let parse = Parser::default().parse(&data, &Limits::default(), &mut spans);
             prop_assert_eq!(parse, Ok(Parse::Command { consumed: data.len() }));
             let (start, len) = (spans[1].start as usize, spans[1].len as usize);
-            prop_assert_eq!(second_argument(&data), Some(&data[start..start + len]));
-            let cut = cut.min(data.len());
-            let whole = cut >= start + len;
-            prop_assert_eq!(second_argument(&data[..cut]), whole.then_some(&data[start..start + len]));
+            for cut in [cut.min(data.len()), data.len()] {
+                let found = second_argument(&data[..cut]);
+                prop_assert!(found.is_none_or(|found| found == &data[start..start + len]));
+                // The line before it is looked at by eight bytes.
+                prop_assert!(found.is_some() || cut < start + len.max(4));
+                prop_assert!(found.is_none() || cut >= start + len);
+            }
         }
 
         #[test]

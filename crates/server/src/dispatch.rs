@@ -199,7 +199,7 @@ impl Core {
                 continue;
             }
             // Behind one that goes to another core, replies have to wait.
-            may_be_plain = command.owner == self.id.0;
+            may_be_plain &= command.owner == self.id.0 || command.owner == NO_KEY;
             let args = arguments(data, spans, command);
             if self.run_fast(io, conn, command, args) {
                 continue;

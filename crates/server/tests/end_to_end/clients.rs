@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pinyon_testkit::{Client, Server};
 
-use super::{SHARDS, connect, eventually, info_number, is_closed, options, say, start};
+use super::{SHARDS, connect, eventually, info, info_number, is_closed, options, say, start};
 
 fn id(client: &mut Client) -> i64 {
     say(client, "CLIENT ID").parse().expect("a number")
@@ -128,13 +128,13 @@ fn pause_holds_back_and_lets_go() {
         assert!(!say(&mut boss, line).starts_with('-'), "{line}");
     }
     crowd[0].0.send(&["PFCOUNT", "h"]).expect("sent");
-    while !say(&mut boss, "INFO clients").contains("blocked_clients:1\r\n") {}
+    eventually("it waits", || info(&mut boss, "clients", "blocked_clients") == "1");
     assert_eq!(say(&mut crowd[1].0, "SET a"), "-ERR wrong number of arguments for 'set' command");
-    while say(&mut boss, "GET due") != "nil" {}
-    assert!(say(&mut boss, "INFO stats").contains("expired_keys:0\r\n"));
+    eventually("it is due", || say(&mut boss, "GET due") == "nil");
+    assert_eq!(info(&mut boss, "stats", "expired_keys"), "0");
     assert_eq!(say(&mut boss, "CLIENT UNPAUSE"), "OK");
     assert_eq!(crowd[0].0.receive().expect("a reply").as_int(), Some(0));
-    while !say(&mut boss, "INFO stats").contains("expired_keys:1\r\n") {}
+    eventually("it has expired", || info(&mut boss, "stats", "expired_keys") == "1");
     // A pause of everybody ends by itself.
     let begin = Instant::now();
     assert_eq!(say(&mut boss, "CLIENT PAUSE 150"), "OK");

@@ -81,6 +81,8 @@ pub struct Io<M> {
     pub(crate) stats: IoStats,
     /// Connections with output (or whose end is to be looked at) this turn.
     pub(crate) dirty: Vec<u32>,
+    /// Connections with output that nobody waits for: sent after those of `dirty`.
+    pub(crate) pushed: Vec<u32>,
     /// Connections to be closed: `on_close` is due.
     pub(crate) doomed: Vec<u32>,
     /// Connections whose receive is to be armed at the end of the turn.
@@ -132,6 +134,21 @@ impl<M: Send + 'static> Io<M> {
         if !slot.flags.has(Flags::DIRTY) {
             slot.flags.set(Flags::DIRTY);
             self.dirty.push(conn.index);
+        }
+        if slot.out.bytes_mut().capacity() == 0 {
+            *slot.out.bytes_mut() = self.pool.take();
+        }
+        Some(&mut slot.out)
+    }
+
+    /// As [`Io::output`], for what the connection has not asked for: it leaves after the replies of the turn, so that those
+    /// who wait for one can send their next commands while it does, and the next turn has more of them to send together.
+    #[inline]
+    pub fn push_output(&mut self, conn: ConnId) -> Option<&mut Output> {
+        let slot = self.conns.live(conn)?;
+        if !slot.flags.has(Flags::DIRTY) {
+            slot.flags.set(Flags::DIRTY);
+            self.pushed.push(conn.index);
         }
         if slot.out.bytes_mut().capacity() == 0 {
             *slot.out.bytes_mut() = self.pool.take();

@@ -201,6 +201,7 @@ fn set_up<M: Send + 'static>(
         waker,
         stats: IoStats::default(),
         dirty: Vec::new(),
+        pushed: Vec::new(),
         doomed: Vec::new(),
         rearm: Vec::new(),
         resumed: Vec::new(),

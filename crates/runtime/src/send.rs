@@ -63,6 +63,7 @@ impl<M: Send + 'static> Io<M> {
     pub(crate) fn queue_sends(&mut self) -> bool {
         let mut more = false;
         let mut dirty = mem::take(&mut self.dirty);
+        dirty.append(&mut self.pushed);
         let mut kept = 0;
         for place in 0..dirty.len() {
             let index = dirty[place];

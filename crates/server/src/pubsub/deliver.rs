@@ -216,7 +216,7 @@ impl Core {
                 self.hold_reply(io, conn);
             }
         } else {
-            let Some(out) = io.output(conn) else { return false };
+            let Some(out) = io.push_output(conn) else { return false };
             copy(frame, proto, out);
         }
         self.check_output(io, conn);

@@ -100,6 +100,7 @@ impl<A: App> CoreLoop<A> {
         // After the events have come, so that no event is older than the turn's time.
         self.io.read_clock();
         self.io.settle_sends();
+        self.deliver_files()?;
         self.deliver_kept();
         self.deliver()?;
         self.open_adopted();
@@ -195,6 +196,31 @@ impl<A: App> CoreLoop<A> {
             // What did not fit into the completion queue may hold complaints of sends.
             self.io.ring.enter(Wait::No)?;
         }
+    }
+
+    /// Operations on files that have ended come first, and what the program writes then leaves at once: who has waited for
+    /// a disk can go on while the turn's other events are dealt with.
+    fn deliver_files(&mut self) -> io::Result<()> {
+        let is_file = |event: &Completion| Tag::unpack(event.user_data()).is_some_and(|tag| tag.op == Op::File);
+        if !self.events.iter().any(is_file) {
+            return Ok(());
+        }
+        let CoreLoop { app, io, events, .. } = self;
+        events.retain(|event| {
+            let Some(tag) = Tag::unpack(event.user_data()).filter(|tag| tag.op == Op::File) else { return true };
+            if let Some(done) = io.files.ended(tag.index, event.result()) {
+                app.on_file(io, done);
+            }
+            false
+        });
+        if self.events.is_empty() || self.io.dirty.is_empty() {
+            return Ok(());
+        }
+        self.io.queue_sends();
+        self.io.ring.enter(Wait::No)?;
+        self.reap()?;
+        self.io.settle_sends();
+        Ok(())
     }
 
     fn deliver(&mut self) -> io::Result<()> {

@@ -511,6 +511,18 @@ impl Core {
 
     /// Puts a reply where it belongs; it leaves when what it waits for has happened.
     pub(crate) fn deliver_until(&mut self, io: &mut Io, conn: ConnId, reply: &mut pinyon_resp::Output, until: Until) {
+        self.deliver_several(io, conn, reply, 1, until);
+    }
+
+    /// As `deliver_until`, for the replies to `count` commands that leave together.
+    pub(crate) fn deliver_several(
+        &mut self,
+        io: &mut Io,
+        conn: ConnId,
+        reply: &mut pinyon_resp::Output,
+        count: u32,
+        until: Until,
+    ) {
         let Some(session) = self.sessions.get_mut(conn) else {
             reply.clear();
             return;
@@ -527,7 +539,7 @@ impl Core {
             session.slots = Some(self.slots_pool.pop().unwrap_or_default());
         }
         match &mut session.slots {
-            Some(slots) => slots.push(reply, until),
+            Some(slots) => slots.push(reply, count, until),
             None => match io.output(conn) {
                 Some(out) => out.append(reply),
                 None => reply.clear(),

@@ -196,10 +196,10 @@ impl Exec {
         ns
     }
 
-    /// Whether there is something to look at before a command runs: only [`Exec::run`] may run it then.
+    /// Whether there is a limit to look at before a command runs: only [`Exec::run`] may run it then.
     #[inline]
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.guarded
+    pub(crate) fn is_limited(&self) -> bool {
+        self.guarded && (self.maxmemory != 0 || self.refusal.is_some())
     }
 
     /// As `run`, where there is nothing to look at.

@@ -1,17 +1,33 @@
 //! The short ways of commands with a key: on this shard, one after the other with nothing asked in between, or one by one;
 //! or off to the core that owns the key. What is special in any way goes by `dispatch`.
 
+use pinyon_base::DbIndex;
+use pinyon_durability::Lsn;
 use pinyon_engine::command::registry::registry;
 use pinyon_engine::command::row::{Flags, Handler};
-use pinyon_resp::{Args, Span};
+use pinyon_resp::{Args, Proto, Span};
 use pinyon_runtime::ConnId;
 
 use crate::core::{Core, Io};
 use crate::dispatch::{NO_KEY, Parsed, arguments, first_key};
-use crate::exec::Run;
+use crate::exec::{Exec, Run};
 use crate::hop::Origin;
 use crate::log::Until;
 use crate::session::SessionFlags;
+
+/// Commands at the front of a pipeline that this core may run one after the other.
+#[derive(Clone, Copy)]
+struct Front<'a> {
+    data: &'a [u8],
+    parsed: &'a [Parsed],
+    spans: &'a [Span],
+    /// This core.
+    owner: u16,
+    /// Of the session that has sent them.
+    db: DbIndex,
+    proto: Proto,
+    no_touch: bool,
+}
 
 impl Core {
     /// The shortest way: commands at the front of a pipeline whose keys are all here, one after the other, where nothing is
@@ -27,49 +43,66 @@ impl Core {
     ) -> usize {
         let is_plain =
             |command: &Parsed| command.owner == self.id.0 && command.id.is_some_and(|id| registry().entry(id).is_plain);
-        if !self.gates.is_empty() || self.exec.is_guarded() || !parsed.first().is_some_and(is_plain) {
+        if !self.gates.is_empty() || self.exec.is_limited() || !parsed.first().is_some_and(is_plain) {
             return 0;
         }
+        let holds = self.exec.holds;
         let Some(session) = self.sessions.get_mut(conn) else { return 0 };
         let special =
             session.flags & (SessionFlags::SLOW_PATH | SessionFlags::AUTHENTICATED) != SessionFlags::AUTHENTICATED;
-        if special || session.slots.is_some() || self.exec.shard.has_fading(session.db) {
+        if special || (session.slots.is_some() && !holds) || self.exec.shard.has_fading(session.db) {
             return 0;
         }
-        let Some(out) = io.output(conn) else { return 0 };
         let (db, proto, no_touch) = (session.db, session.proto, session.is_touchless());
-        let (mut done, mut slow_ns) = (0_usize, None);
-        for command in parsed {
-            let args = arguments(data, spans, command);
-            let Some(id) = command.id.filter(|_| command.owner == self.id.0) else { break };
-            let entry = registry().entry(id);
-            let Handler::Shard(handler) = entry.row.handler else { break };
-            if !entry.is_plain || !entry.arity_ok(args.len()) {
-                break;
-            }
-            let key_at = first_key(&entry.keys);
-            let flags = entry.row.flags;
-            let run =
-                Run { command: id, flags, handler, db, proto, no_touch, key_at, hash: command.hash, counts: true };
-            let ns = self.exec.carry_out(run, args, out);
-            done += 1;
-            session.last_command = command.id;
-            if ns >= self.exec.watch_ns {
-                slow_ns = Some(ns);
-                break;
-            }
-            if self.exec.waiters.is_urgent {
-                break;
-            }
+        let front = Front { data, parsed, spans, owner: self.id.0, db, proto, no_touch };
+        let (done, ns) = if holds {
+            self.run_front_held(io, conn, front)
+        } else {
+            let Some(out) = io.output(conn) else { return 0 };
+            front.run(&mut self.exec, |exec, run, args| Some(exec.carry_out(run, args, out)))
+        };
+        let Some(last) = done.checked_sub(1) else { return 0 };
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.commands += done as u64;
+            session.last_command = parsed[last].id;
         }
-        session.commands += done as u64;
-        if let (Some(ns), Some(last)) = (slow_ns, done.checked_sub(1))
+        if ns >= self.exec.watch_ns
             && let Some(id) = parsed[last].id
         {
             self.was_slow(io, conn, id, arguments(data, spans, &parsed[last]), ns);
         }
         self.after_command(io);
         done
+    }
+
+    /// As `Front::run`, where replies wait for the log: until the last record that one of them tells of is stable, all of
+    /// them, for they leave in order and the records of a turn are written together. Ends before the first that may have to
+    /// wait, so that those before it need not.
+    fn run_front_held(&mut self, io: &mut Io, conn: ConnId, front: Front<'_>) -> (usize, u64) {
+        let mut replies = std::mem::take(&mut self.scratch);
+        let (mut until, mut count, mut waits) = (Lsn(0), 0, false);
+        let ran = front.run(&mut self.exec, |exec, run, args| {
+            let before = exec.last_lsn();
+            let key = exec.only_key(run.command, run.hash);
+            if !waits {
+                waits = run.flags.contains(Flags::WRITE) || exec.is_unstable(key);
+                if waits && count > 0 {
+                    return None;
+                }
+            }
+            let ns = exec.carry_out(run, args, &mut replies);
+            exec.hold(before, key);
+            until = until.max(exec.until);
+            count += 1;
+            Some(ns)
+        });
+        if count > 0 {
+            self.exec.until = until;
+            let until = self.exec.until();
+            self.deliver_several(io, conn, &mut replies, count, until);
+        }
+        self.scratch = replies;
+        ran
     }
 
     /// The short way of a command with one key and nothing special about it. False: take the long way.
@@ -128,7 +161,7 @@ impl Core {
             },
             Some(slots) => {
                 let ns = self.exec.run(run, args, &mut self.scratch);
-                slots.push(&mut self.scratch, Until::Now);
+                slots.push(&mut self.scratch, 1, Until::Now);
                 ns
             }
         };
@@ -150,5 +183,37 @@ impl Core {
             self.was_slow(io, conn, run.command, args, ns);
         }
         true
+    }
+}
+
+impl Front<'_> {
+    /// Has `each` run the commands and give their execution times (ns), up to the first that is not plain, or for which it
+    /// gives none. Gives how many ran, and the time of the last if that one is to be looked at, which also ends it.
+    #[inline(always)]
+    fn run(&self, exec: &mut Exec, mut each: impl FnMut(&mut Exec, Run, Args<'_>) -> Option<u64>) -> (usize, u64) {
+        let Front { db, proto, no_touch, .. } = *self;
+        let mut done = 0;
+        for command in self.parsed {
+            let args = arguments(self.data, self.spans, command);
+            let Some(id) = command.id.filter(|_| command.owner == self.owner) else { break };
+            let entry = registry().entry(id);
+            let Handler::Shard(handler) = entry.row.handler else { break };
+            if !entry.is_plain || !entry.arity_ok(args.len()) {
+                break;
+            }
+            let key_at = first_key(&entry.keys);
+            let flags = entry.row.flags;
+            let run =
+                Run { command: id, flags, handler, db, proto, no_touch, key_at, hash: command.hash, counts: true };
+            let Some(ns) = each(exec, run, args) else { break };
+            done += 1;
+            if ns >= exec.watch_ns {
+                return (done, ns);
+            }
+            if exec.waiters.is_urgent {
+                break;
+            }
+        }
+        (done, 0)
     }
 }

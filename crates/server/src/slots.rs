@@ -20,6 +20,14 @@ struct Place {
     slot: Slot,
     /// What the reply must not leave before.
     until: Until,
+    /// To how many commands it replies.
+    count: u32,
+}
+
+impl Place {
+    fn new(slot: Slot, until: Until) -> Place {
+        Place { slot, until, count: 1 }
+    }
 }
 
 /// One reply.
@@ -60,15 +68,15 @@ impl Slots {
 
     /// Takes a place for a reply that comes later; the number identifies it in `fill`.
     pub fn reserve(&mut self) -> u32 {
-        self.queue.push_back(Place { slot: Slot::Waiting, until: Until::Now });
+        self.queue.push_back(Place::new(Slot::Waiting, Until::Now));
         self.awaited += 1;
         self.head.wrapping_add(self.queue.len() as u32 - 1)
     }
 
-    /// Adds a reply that is complete but must wait for its turn.
-    pub fn push(&mut self, reply: &mut Output, until: Until) {
+    /// Adds the replies to `count` commands that are complete but must wait for their turn.
+    pub fn push(&mut self, reply: &mut Output, count: u32, until: Until) {
         let slot = self.stored(reply);
-        self.queue.push_back(Place { slot, until });
+        self.queue.push_back(Place { slot, until, count });
     }
 
     /// Puts in the reply for place `seq` and moves everything that may now leave to `out`; `over` says whether what a reply
@@ -84,7 +92,7 @@ impl Slots {
         } else {
             let at = self.base + self.store.len() as u64;
             self.store.extend_from_slice(reply);
-            self.queue[index] = Place { slot: Slot::Stored { at, len: reply.len() as u32 }, until };
+            self.queue[index] = Place::new(Slot::Stored { at, len: reply.len() as u32 }, until);
         }
     }
 
@@ -99,7 +107,7 @@ impl Slots {
     ) {
         let index = seq.wrapping_sub(self.head) as usize;
         self.awaited -= 1;
-        self.queue[index] = Place { slot: self.stored(reply), until };
+        self.queue[index] = Place::new(self.stored(reply), until);
         if index == 0 {
             self.release(over, out);
         }
@@ -120,11 +128,14 @@ impl Slots {
     /// The log that replies wait for has failed: they say so instead.
     pub fn fail_held(&mut self, over: impl Fn(Until) -> bool, error: &[u8]) {
         for at in 0..self.queue.len() {
-            let Place { slot, until } = &self.queue[at];
+            let Place { slot, until, count } = &self.queue[at];
             if !matches!(slot, Slot::Waiting) && !over(*until) {
+                let count = *count;
                 let mut reply = Output::default();
-                reply.bytes_mut().extend_from_slice(error);
-                self.queue[at] = Place { slot: self.stored(&mut reply), until: Until::Now };
+                for _ in 0..count {
+                    reply.bytes_mut().extend_from_slice(error);
+                }
+                self.queue[at] = Place { slot: self.stored(&mut reply), until: Until::Now, count };
             }
         }
     }
@@ -160,7 +171,7 @@ impl Slots {
 
     /// Moves everything that may leave now to `out`.
     pub fn release(&mut self, over: impl Fn(Until) -> bool, out: &mut Output) {
-        while let Some(Place { slot, until }) = self.queue.front_mut() {
+        while let Some(Place { slot, until, .. }) = self.queue.front_mut() {
             if !over(*until) {
                 break;
             }
@@ -224,9 +235,9 @@ mod tests {
         let mut slots = Slots::default();
         let mut out = Output::default();
         let first = slots.reserve();
-        slots.push(&mut output(b"b"), Until::Now);
+        slots.push(&mut output(b"b"), 1, Until::Now);
         let third = slots.reserve();
-        slots.push(&mut output(b"d"), Until::Now);
+        slots.push(&mut output(b"d"), 1, Until::Now);
         assert_eq!(slots.awaited(), 2);
         slots.fill(third, b"c", Until::Now, over, &mut out);
         assert!(slots.awaited() == 1 && slots.is_awaiting());
@@ -243,7 +254,7 @@ mod tests {
         let mut sent = Vec::new();
         let mut waiting = slots.reserve();
         for round in 0..10_000u32 {
-            slots.push(&mut output(format!("{round:>100}").as_bytes()), Until::Now);
+            slots.push(&mut output(format!("{round:>100}").as_bytes()), 1, Until::Now);
             let next = slots.reserve();
             slots.fill(waiting, b"x", Until::Now, over, &mut out);
             waiting = next;
@@ -273,8 +284,8 @@ mod tests {
         let mut out = Output::default();
         let until = Until::Stable(1, Lsn(7));
         let first = slots.reserve();
-        slots.push(&mut output(b"b"), Until::Now);
-        slots.push(&mut output(b"c"), Until::Stable(1, Lsn(9)));
+        slots.push(&mut output(b"b"), 1, Until::Now);
+        slots.push(&mut output(b"c"), 1, Until::Stable(1, Lsn(9)));
         slots.fill(first, b"a", until, over, &mut out);
         assert_eq!(text(&mut out), "");
         assert!(!slots.is_awaiting());

@@ -118,6 +118,13 @@ impl Exec {
             None => log.durable.unstable_any().unwrap_or_default(),
         };
     }
+
+    /// Whether a command would have to wait that reads this key now; none: any.
+    #[inline]
+    pub(crate) fn is_unstable(&self, key: Option<u64>) -> bool {
+        let Some(log) = &self.log else { return false };
+        key.map_or_else(|| log.durable.unstable_any(), |hash| log.durable.unstable(hash)).is_some()
+    }
 }
 
 impl Core {

@@ -259,7 +259,7 @@ impl Core {
         if let Some(slots) = &mut session.slots {
             let mut reply = std::mem::take(&mut self.scratch);
             write(&mut Writer { out: &mut reply, proto });
-            slots.push(&mut reply, Until::Now);
+            slots.push(&mut reply, 1, Until::Now);
             self.scratch = reply;
         } else if let Some(out) = io.output(conn) {
             write(&mut Writer { out, proto });

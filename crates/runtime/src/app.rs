@@ -169,6 +169,12 @@ pub trait App: Sized {
 
     /// Once a turn, after all events of the turn: queues the last output, says what comes next.
     fn on_turn(&mut self, io: &mut Io<Self::Mail>) -> Next;
+
+    /// The core does not sleep now, and the turn's output was handed over: the time for a piece of work that nobody waits for.
+    /// What it writes leaves at the end of the next turn. Whether it has done any.
+    fn on_again(&mut self, _io: &mut Io<Self::Mail>) -> bool {
+        false
+    }
 }
 
 impl fmt::Display for CoreId {

@@ -6,10 +6,10 @@
 //!   │                                        mail ─▶ closes ─▶ on_turn ─▶ closes
 //!   │                                                                       │
 //!   └── sleep, spin or go on ◀── sends ◀── wakes of peers ◀── mail ◀── receives
+//!             (on_again)
 //! ```
-//! One `enter` hands over everything the turn queued and is also what sleeps. The program is called
-//! from `deliver`, `mail`, `closes` and `on_turn` only; between `queue_sends` and `settle_sends`
-//! it never is.
+//! One `enter` hands over everything the turn queued and is also what sleeps. Where the program has more to do, it does a piece
+//! of that then, when replies are on their way. Between `queue_sends` and that `enter` it is never called.
 
 use std::io;
 use std::mem;
@@ -84,7 +84,13 @@ impl<A: App> CoreLoop<A> {
         loop {
             match rest {
                 Rest::Stop => return self.stop(),
-                Rest::None => self.poll()?,
+                Rest::None => {
+                    self.poll()?;
+                    if self.app.on_again(&mut self.io) {
+                        // What has come meanwhile need not wait for the next turn.
+                        self.poll()?;
+                    }
+                }
                 Rest::Sleep { until, expecting } => self.sleep(until, expecting)?,
             }
             rest = self.turn()?;

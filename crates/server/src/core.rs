@@ -170,6 +170,8 @@ pub struct Core {
     pub(crate) spans: Vec<Span>,
     pub(crate) parsed: Vec<Parsed>,
     pub(crate) scratch: Output,
+    /// There is background work that does not wait: done a slice at a time, when the replies of the turn have left.
+    behind: bool,
     /// Databases and hashes of keys that are being fetched.
     pub(crate) ahead: Vec<(DbIndex, u64)>,
     /// The session whose input is being run.
@@ -234,6 +236,7 @@ impl Core {
             spans: Vec::new(),
             parsed: Vec::new(),
             scratch: Output::default(),
+            behind: false,
             ahead: Vec::new(),
             running: None,
             stopping: false,
@@ -452,9 +455,11 @@ impl App for Core {
             self.tell_watchers(io);
         }
         self.flush_hops(io);
-        let more = self.background(io);
+        if !self.behind {
+            self.behind = self.background(io);
+        }
         self.serve_all(io);
-        let more = more || !self.ready.is_empty();
+        let more = self.behind || !self.ready.is_empty();
         self.tend_epochs(io);
         self.commit_log(io);
         self.publish_events(io);
@@ -467,6 +472,14 @@ impl App for Core {
             return Next::Again;
         }
         Next::Sleep { until: self.wake_at_us(io), expecting: self.expecting > 0 }
+    }
+
+    fn on_again(&mut self, io: &mut Io) -> bool {
+        let behind = self.behind && !self.stopping;
+        if behind {
+            self.behind = self.background(io);
+        }
+        behind
     }
 }
 

@@ -17,7 +17,7 @@ use crate::core::{Core, Io, Mail};
 use crate::log::Errand;
 
 /// Bytes that are walked in a slice, about.
-const SLICE_BYTES: usize = 48 << 10;
+const SLICE_BYTES: usize = 24 << 10;
 /// A batch is handed over from this size on.
 const BATCH_BYTES: usize = 256 << 10;
 /// No further than this does the walk go ahead of the disk.

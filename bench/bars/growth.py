@@ -3,14 +3,20 @@
 
 The server's own figures are what counts: INFO's section `pinyon` (pinyon_exec_usec_p99_99, pinyon_exec_usec_max),
 and LATENCY HISTOGRAM elsewhere, whose buckets are powers of two. The round trips of whole batches, seen from the
-client, are shown beside them; the machine's own scheduling is in those.
+client, are shown beside them; the machine's own scheduling is in those. A core that the host takes away for a while looks like
+a slow command, too: how often it does is shown by a loop that only reads the clock, on the same core for as long.
 """
 
 import gc
 import socket
+import subprocess
+import sys
 import time
 
 import bars
+
+
+SLOW = ["--slowlog-log-slower-than", "1000", "--slowlog-max-len", "100000"]
 
 
 def insert(port, keys, pipeline, connections, value):
@@ -55,6 +61,14 @@ def histogram(connection):
     return next(edge for edge, count in pairs if count >= total * 0.9999), pairs[-1][0]
 
 
+def gaps(seconds, core):
+    """What a loop that only reads the clock misses of it on a core while another one spins on the load's: gaps in µs, from 300 on."""
+    code = "import time\nend = time.monotonic() + %f\nlast = time.perf_counter_ns()\nwhile time.monotonic() < end:\n" \
+        "    now = time.perf_counter_ns()\n    if now - last > 300_000: print((now - last) / 1000)\n    last = now" % seconds
+    spin = [subprocess.Popen(["taskset", "-c", on, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for on in (core, bars.LOAD_CORE)]
+    return [sorted(float(gap) for gap in process.communicate()[0].split()) for process in spin][0]
+
+
 def main():
     parser = bars.arguments(__doc__, "valkey9,pinyon")
     parser.add_argument("--keys", type=int, default=20_000_000)
@@ -67,7 +81,7 @@ def main():
 
     rows = []
     for name in bars.names(options):
-        with bars.Server(name, shards=options.shards) as server:
+        with bars.Server(name, shards=options.shards, extra=SLOW) as server:
             start = time.monotonic()
             trips = insert(server.port, options.keys, options.pipeline, options.connections, b"v" * 16)
             seconds = time.monotonic() - start
@@ -81,11 +95,14 @@ def main():
                 else:
                     edges = histogram(c)
                     p9999, worst, source = *(f"<= {e}" if e is not None else "?" for e in edges), "histogram"
-            rows.append([name, f"{options.keys / seconds / 1000:,.0f}", p9999, worst, source, f"{bars.percentile(trips, 0.9999):,.0f}", f"{max(trips):,.0f}"])
+                slow = c.call("SLOWLOG", "LEN")
+            rows.append([name, f"{options.keys / seconds / 1000:,.0f}", p9999, worst, source, slow, f"{bars.percentile(trips, 0.9999):,.0f}", f"{max(trips):,.0f}"])
             bars.note(f"{name}: {seconds:.0f} s")
 
     print(f"{options.keys:,} inserts, -P {options.pipeline}, {options.connections} connections, one core; {bars.machine()}\n")
-    bars.table(["server", "kops/s", "p99.99 µs", "max µs", "from", "batch p99.99 µs", "batch max µs"], rows)
+    bars.table(["server", "kops/s", "p99.99 µs", "max µs", "from", "over 1 ms", "batch p99.99 µs", "batch max µs"], rows)
+    found = gaps(seconds, bars.SERVER_CORE)
+    print(f"\nA loop on the same core for {seconds:.0f} s: {sum(gap > 1000 for gap in found)} gaps over 1 ms, at most {max(found, default=0):,.0f} µs")
 
 
 if __name__ == "__main__":

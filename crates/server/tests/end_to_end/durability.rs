@@ -300,6 +300,7 @@ fn info_tells_of_the_log() {
 }
 
 const NO_ROOM: &str = "-MISCONF Errors writing to the AOF file: No space left on device";
+const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const BROKEN: &str = "-MISCONF Errors writing to the AOF file: Input/output error";
 
 #[test]
@@ -347,6 +348,55 @@ fn after_a_failed_write_nothing_is_confirmed_and_reads_go_on() {
         let server = store.open(2, &[]);
         assert_eq!(say(&mut connect(&server), "GET a"), "1");
     }
+}
+
+/// What a pipeline says, with an error where a command has one.
+fn pipeline(client: &mut Client, lines: &[&str]) -> Vec<String> {
+    let words: Vec<Vec<&str>> = lines.iter().map(|line| line.split(' ').collect()).collect();
+    client.pipeline(&words).expect("a reply for each").iter().map(super::short).collect()
+}
+
+#[test]
+fn replies_to_a_pipeline_wait_for_the_log_and_stay_in_order() {
+    let store = Store::new();
+    for shards in [1, 3] {
+        let server = store.open(shards, &["--appendfsync", "always"]);
+        let mut client = connect(&server);
+        say(&mut client, "FLUSHALL");
+        let lines = ["GET a", "GET b", "SET a 1", "INCR a", "GET a", "LPUSH l x y", "INCR l", "GET b", "SET b 3", "STRLEN b"];
+        let wanted = ["nil", "nil", "OK", "2", "2", "2", WRONG, "nil", "OK", "1"];
+        assert_eq!(pipeline(&mut client, &lines), wanted, "{shards} shards");
+        assert_eq!(pipeline(&mut client, &["GET a", "ECHO 1", "GET b", "NOSUCH", "GET a"])[..3], ["2", "1", "3"]);
+        // More than are parsed ahead, and then than a turn runs.
+        let many: Vec<String> = (0..2_000).map(|number| format!("SET n:{} {number}", number % 10)).collect();
+        let many: Vec<&str> = many.iter().flat_map(|line| [line.as_str(), "GET n:7"]).collect();
+        let said = pipeline(&mut client, &many);
+        let wanted = (0..2_000_i64).flat_map(|number| {
+            let seven = (number - 7).div_euclid(10) * 10 + 7;
+            ["OK".to_owned(), if seven < 0 { "nil".to_owned() } else { seven.to_string() }]
+        });
+        assert_eq!(said, wanted.collect::<Vec<_>>(), "{shards} shards");
+        kill(server);
+        let server = store.open(shards, &[]);
+        assert_eq!(say(&mut connect(&server), "MGET a b n:0 n:9"), "[2 3 1990 1999]");
+        terminate(server);
+    }
+}
+
+#[test]
+fn a_pipeline_has_a_reply_for_each_command_when_its_log_fails() {
+    let store = Store::new();
+    let server = store.open(1, &["--enable-debug-command", "yes", "--appendfsync", "always"]);
+    let mut client = connect(&server);
+    assert_eq!(say(&mut client, "SET a 1"), "OK");
+    assert_eq!(say(&mut client, "DEBUG LOG-FAULT EIO"), "OK");
+    let said = pipeline(&mut client, &["GET a", "SET b 1", "SET c 1", "GET a", "SET d 1", "PING"]);
+    assert_eq!(said[0], "1", "what was durable before does not wait");
+    for (at, said) in said.iter().enumerate().filter(|(at, _)| [1, 2, 4].contains(at)) {
+        assert_eq!(said, BROKEN, "reply {at}");
+    }
+    assert!(said[3] == "1" || said[3] == BROKEN, "{said:?}");
+    assert_eq!(pipeline(&mut client, &["GET a", "SET b 1", "GET a", "ECHO end"]), ["1", BROKEN, "1", "end"]);
 }
 
 #[test]

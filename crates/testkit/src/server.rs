@@ -49,6 +49,7 @@ pub struct ServerOptions {
     unix_socket: bool,
     core_ports: bool,
     dir: Option<PathBuf>,
+    may_load: bool,
 }
 
 impl ServerOptions {
@@ -62,7 +63,14 @@ impl ServerOptions {
             unix_socket: false,
             core_ports: false,
             dir: None,
+            may_load: false,
         }
+    }
+
+    /// Does not wait until it has loaded its data.
+    pub fn while_loading(mut self) -> ServerOptions {
+        self.may_load = true;
+        self
     }
 
     /// Where Pinyon was built, for tests that must run what was built with them; `PINYON_SERVER` still says otherwise.
@@ -157,7 +165,7 @@ impl ServerOptions {
         command.args(&self.args).stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = command.spawn().map_err(|error| failed(&format!("{}", binary.display()), error))?;
         let mut server = Server { child, port, core_ports, unix, folder };
-        match server.wait_until_ready() {
+        match server.wait_until_ready(self.may_load) {
             Ok(()) => Ok(server),
             Err(why) => Err(StartError(format!("{command:?} {why}; it said:\n{}", server.log_tail()))),
         }
@@ -348,13 +356,13 @@ impl Server {
     }
 
     /// Waits for the answer to a PING on every address. Err says what went wrong.
-    fn wait_until_ready(&mut self) -> Result<(), String> {
+    fn wait_until_ready(&mut self, may_load: bool) -> Result<(), String> {
         const LIMIT: Duration = Duration::from_secs(30);
         const BETWEEN_TRIES: Duration = Duration::from_millis(5);
         let deadline = Instant::now() + LIMIT;
         let mut waiting: Vec<Address> = [Some(self.address()), self.unix_address()].into_iter().flatten().collect();
         loop {
-            waiting.retain(|address| !answers(address));
+            waiting.retain(|address| !answers(address, may_load));
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Err(format!("ended with {status}"));
             }
@@ -369,11 +377,11 @@ impl Server {
     }
 }
 
-/// Any reply will do but that it is still loading: it may want a password first.
-fn answers(address: &Address) -> bool {
+/// Any reply will do but that it is still loading, unless it may: it may want a password first.
+fn answers(address: &Address, may_load: bool) -> bool {
     let reply = Client::connect(address).and_then(|mut client| client.call(&["PING"]));
     match reply {
-        Ok(Value::Error(text)) => !text.starts_with("LOADING"),
+        Ok(Value::Error(text)) => may_load || !text.starts_with("LOADING"),
         Ok(_) => true,
         Err(_) => false,
     }

@@ -114,6 +114,8 @@ config! {
     rdbchecksum: bool = false,
     /// Microseconds; not above 0 = none.
     rdb_key_save_delay: i32 = 0,
+    /// Microseconds; not above 0 = none.
+    key_load_delay: i32 = 0,
     shutdown_on_sigint: EndOptions = EndOptions::default(),
     shutdown_on_sigterm: EndOptions = EndOptions::default(),
     stop_writes_on_bgsave_error: bool = false,

@@ -1,6 +1,7 @@
 //! Loading a snapshot: every core reads the files that hold entries of its slots, a unit of blocks in a slice, and takes its own.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pinyon_base::ShardId;
 use pinyon_durability::Plan;
@@ -19,6 +20,8 @@ struct Share {
     shard: u16,
     file: Option<SnapshotFile>,
     unit: usize,
+    /// With `key-load-delay`: when the last unit was loaded, and how many keys had been before.
+    paused: Option<(Instant, u64)>,
 }
 
 impl Core {
@@ -65,7 +68,7 @@ fn bytes_to_read(plan: &Plan, shards: u16) -> u64 {
 impl Share {
     fn new(plan: Arc<Plan>, core: u16, shards: u16) -> Share {
         let own = Slots::of(ShardId(core), shards);
-        Share { plan, loader: Loader::new(own), own, shard: 0, file: None, unit: 0 }
+        Share { plan, loader: Loader::new(own), own, shard: 0, file: None, unit: 0, paused: None }
     }
 
     /// Loads the next unit. Some: there are no more, or it cannot be loaded.
@@ -77,7 +80,21 @@ impl Share {
         }
     }
 
+    /// Whether loading is to be slower, and has not waited long enough.
+    fn pauses(&mut self, delay_us: i32) -> bool {
+        let Some((since, before)) = self.paused else { return false };
+        let keys = self.loader.loaded() - before;
+        let pauses = since.elapsed() < Duration::from_micros(u64::from(delay_us.max(0) as u32) * keys);
+        if !pauses {
+            self.paused = None;
+        }
+        pauses
+    }
+
     fn step(&mut self, core: &mut Core) -> Result<bool, String> {
+        if self.pauses(core.config.key_load_delay) {
+            return Ok(true);
+        }
         let manifest = &self.plan.manifest;
         let Some(snapshot) = &manifest.snapshot else { return Ok(false) };
         let (shard, disk) = (ShardId(self.shard), core.disk());
@@ -97,9 +114,11 @@ impl Share {
             Some(file) => {
                 let unit = file.read_unit(disk, self.unit).map_err(|error| error.to_string())?;
                 self.unit += 1;
+                let before = self.loader.loaded();
                 core.shared.progress.read(expected.bytes / file.units().max(1) as u64);
                 let loaded = self.loader.load(core.shard_to_load(), &unit.bytes);
                 loaded.map_err(|error| format!("shard {}'s part of the snapshot: {error}", self.shard))?;
+                self.paused = (core.config.key_load_delay > 0).then(|| (Instant::now(), before));
             }
         }
         Ok(true)

@@ -363,7 +363,8 @@ fn replies_to_a_pipeline_wait_for_the_log_and_stay_in_order() {
         let server = store.open(shards, &["--appendfsync", "always"]);
         let mut client = connect(&server);
         say(&mut client, "FLUSHALL");
-        let lines = ["GET a", "GET b", "SET a 1", "INCR a", "GET a", "LPUSH l x y", "INCR l", "GET b", "SET b 3", "STRLEN b"];
+        let lines =
+            ["GET a", "GET b", "SET a 1", "INCR a", "GET a", "LPUSH l x y", "INCR l", "GET b", "SET b 3", "STRLEN b"];
         let wanted = ["nil", "nil", "OK", "2", "2", "2", WRONG, "nil", "OK", "1"];
         assert_eq!(pipeline(&mut client, &lines), wanted, "{shards} shards");
         assert_eq!(pipeline(&mut client, &["GET a", "ECHO 1", "GET b", "NOSUCH", "GET a"])[..3], ["2", "1", "3"]);

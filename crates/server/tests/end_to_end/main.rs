@@ -19,6 +19,7 @@ mod faults;
 mod import;
 mod information;
 mod keyspace;
+mod loading;
 mod loading_again;
 mod long;
 mod maxmemory;

@@ -189,8 +189,8 @@ const ROWS: &[Directive] = &[
         "key-load-delay",
         Kind::Int(-INT - 1, INT),
         "0",
-        Kept(Testing),
-        "Microseconds that Redis pauses between keys when it loads.",
+        field!(key_load_delay),
+        "Microseconds per key by which loading a snapshot is slowed down, for tests.",
     )
     .hidden(),
     Directive::new(

@@ -225,6 +225,7 @@ impl<A: App> CoreLoop<A> {
         self.io.queue_sends();
         self.io.ring.enter(Wait::No)?;
         self.reap()?;
+        self.io.read_clock();
         self.io.settle_sends();
         Ok(())
     }

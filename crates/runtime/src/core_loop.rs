@@ -208,7 +208,7 @@ impl<A: App> CoreLoop<A> {
     /// a disk can go on while the turn's other events are dealt with.
     fn deliver_files(&mut self) -> io::Result<()> {
         let is_file = |event: &Completion| Tag::unpack(event.user_data()).is_some_and(|tag| tag.op == Op::File);
-        if !self.events.iter().any(is_file) {
+        if self.io.files.is_idle() || !self.events.iter().any(is_file) {
             return Ok(());
         }
         let CoreLoop { app, io, events, .. } = self;

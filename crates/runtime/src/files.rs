@@ -57,6 +57,11 @@ impl FileOps {
         }
     }
 
+    /// The kernel has none.
+    pub fn is_idle(&self) -> bool {
+        self.places.len() == self.free.len()
+    }
+
     /// What the completion of the operation at `place` means.
     pub fn ended(&mut self, place: u32, result: i32) -> Option<FileDone> {
         let UnderWay { token, buffer, .. } = self.places.get_mut(place as usize)?.take()?;

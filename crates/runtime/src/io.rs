@@ -130,30 +130,14 @@ impl<M: Send + 'static> Io<M> {
     /// `None`: the connection is closed.
     #[inline]
     pub fn output(&mut self, conn: ConnId) -> Option<&mut Output> {
-        let slot = self.conns.live(conn)?;
-        if !slot.flags.has(Flags::DIRTY) {
-            slot.flags.set(Flags::DIRTY);
-            self.dirty.push(conn.index);
-        }
-        if slot.out.bytes_mut().capacity() == 0 {
-            *slot.out.bytes_mut() = self.pool.take();
-        }
-        Some(&mut slot.out)
+        output(&mut self.conns, &mut self.pool, &mut self.dirty, conn)
     }
 
     /// As [`Io::output`], for what the connection has not asked for: it leaves after the replies of the turn, so that those
     /// who wait for one can send their next commands while it does, and the next turn has more of them to send together.
     #[inline]
     pub fn push_output(&mut self, conn: ConnId) -> Option<&mut Output> {
-        let slot = self.conns.live(conn)?;
-        if !slot.flags.has(Flags::DIRTY) {
-            slot.flags.set(Flags::DIRTY);
-            self.pushed.push(conn.index);
-        }
-        if slot.out.bytes_mut().capacity() == 0 {
-            *slot.out.bytes_mut() = self.pool.take();
-        }
-        Some(&mut slot.out)
+        output(&mut self.conns, &mut self.pool, &mut self.pushed, conn)
     }
 
     /// Bytes of the connection's output that the kernel has not taken yet; 0 when it is closed.
@@ -399,6 +383,25 @@ impl<M: Send + 'static> Io<M> {
         self.now_ms = clock::unix_ms();
         self.now_us = clock::monotonic_us();
     }
+}
+
+/// The connection's output; it goes on the list of those that have some, unless it is on one.
+#[inline]
+fn output<'c>(
+    conns: &'c mut ConnTable,
+    pool: &mut OutputPool,
+    list: &mut Vec<u32>,
+    conn: ConnId,
+) -> Option<&'c mut Output> {
+    let slot = conns.live(conn)?;
+    if !slot.flags.has(Flags::DIRTY) {
+        slot.flags.set(Flags::DIRTY);
+        list.push(conn.index);
+    }
+    if slot.out.bytes_mut().capacity() == 0 {
+        *slot.out.bytes_mut() = pool.take();
+    }
+    Some(&mut slot.out)
 }
 
 /// Closes a connection's descriptor.
